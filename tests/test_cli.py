@@ -1,0 +1,129 @@
+"""The command as a user types it: what it prints, where it writes, and how it ends."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deepinside import cli
+
+
+@pytest.fixture
+def deepinside(monkeypatch, capsys):
+    """Run the command in this process; gives exit status, standard output and standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["deepinside", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return (ended.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+def test_localize_prints_classes_and_boxes_and_draws_a_sheet(deepinside, photos, tmp_path):
+    status, out, _ = deepinside("localize", photos / "coffee.jpg", "--top", 2, "--out", tmp_path)
+    assert status == 0
+    lines = out.splitlines()
+    assert lines[0].endswith("coffee.jpg  600 x 400")
+    assert "espresso" in lines[1]
+    assert "box" in lines[1]
+    assert lines[-1] == f"  -> {tmp_path / 'coffee.localize.png'}"
+    sheet = np.asarray(Image.open(tmp_path / "coffee.localize.png").convert("RGB"))
+    assert sheet.shape[1] > 1000
+    assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 5000, "a picture, not a blank page"
+
+
+def test_json_is_one_object_a_photo_and_the_run_goes_on(deepinside, photos, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes((photos / "cat.jpg").read_bytes()[:5000])
+    status, out, _ = deepinside("localize", tmp_path / "broken.jpg", photos / "cat.jpg", "--target", "tabby", "--json")
+    failed, found = (json.loads(line) for line in out.splitlines())
+    assert status == 1
+    assert failed.keys() == {"path", "error"}
+    assert "cut short" in failed["error"]
+    assert found.keys() == {"path", "width", "height", "objects"}
+    assert (found["width"], found["height"]) == (451, 300)
+    (tabby,) = found["objects"]
+    assert tabby.keys() == {"index", "label", "probability", "box"}
+    assert (tabby["index"], tabby["label"]) == (281, "tabby")
+    x0, y0, x1, y1 = tabby["box"]
+    assert 0 <= x0 < x1 <= 451
+    assert 0 <= y0 < y1 <= 300
+    assert list(tmp_path.iterdir()) == [tmp_path / "broken.jpg"], "no pictures unless asked for"
+
+
+def test_folder_keeps_its_shape_below_out(deepinside, tmp_path):
+    for name in ("a/x.png", "b/x.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True)
+        Image.new("RGB", (40, 30), "red").save(tmp_path / "in" / name)
+    status, _, _ = deepinside("localize", tmp_path / "in", "--top", 1, "--out", tmp_path / "out")
+    assert status == 0
+    assert (tmp_path / "out" / "a" / "x.localize.png").is_file()
+    assert (tmp_path / "out" / "b" / "x.localize.png").is_file()
+
+
+def test_photos_are_never_overwritten(deepinside, photos, tmp_path):
+    before = (photos / "cat.jpg").read_bytes()
+    (tmp_path / "cat.png").write_bytes(before)
+    deepinside("saliency", tmp_path / "cat.png", "--out", tmp_path)
+    assert (tmp_path / "cat.png").read_bytes() == before
+
+
+def test_saliency_writes_a_sheet_and_a_map_of_the_photos_size(deepinside, photos, tmp_path):
+    status, out, _ = deepinside("saliency", photos / "cat.jpg", "--target", "lynx", "--out", tmp_path)
+    assert status == 0
+    assert "lynx" in out
+    map = Image.open(tmp_path / "cat.map.png")
+    assert (map.size, map.mode) == ((451, 300), "L")
+    assert np.asarray(map).max() == 255
+    assert (tmp_path / "cat.saliency.png").is_file()
+
+
+def test_models_lists_what_load_takes(deepinside):
+    status, out, _ = deepinside("models")
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines()] == [
+        "lite0", "lite1", "lite2", "timm:NAME", "torchvision:NAME", "hf:ID",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (("localize", "x.jpg", "--model", "lite7"), "did you mean lite"),
+    (("localize", "x.jpg", "--target", "tabbi"), "did you mean tabby"),
+    (("localize", "x.jpg", "--preset", "papre"), "did you mean paper"),
+    (("saliency", "."), "expected a folder with photos"),
+    (("localize", "x.jpg", "--labels", "none.txt"), "none.txt"),
+])  # fmt: skip
+def test_mistakes_in_the_command_are_one_line_and_exit_2(deepinside, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = deepinside(*arguments)
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert err.startswith("deepinside: ")
+    assert message in err
+
+
+def test_missing_photo_fails_that_photo(deepinside, tmp_path):
+    status, out, err = deepinside("localize", tmp_path / "none.jpg")
+    assert (status, out) == (1, "")
+    assert err == f"deepinside: {tmp_path / 'none.jpg'}: expected a photo, found no such file\n"
+
+
+def test_a_place_that_cannot_be_written_is_named(deepinside, photos, tmp_path):
+    (tmp_path / "file").write_text("")
+    status, _, err = deepinside("localize", photos / "cat.jpg", "--top", 1, "--out", tmp_path / "file")
+    assert status == 2
+    assert "expected a place to write" in err
+
+
+def test_progress_bar_is_silent_in_a_pipe():
+    items = ["a", "b"]
+    assert cli._progress(items) is items
+
+
+def test_help_loads_nothing_heavy():
+    code = "import sys; from deepinside import cli; assert not {'torch', 'numpy', 'PIL'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,32 @@
+import importlib
+
+import pytest
+
+import deepinside
+
+
+def test_exported_names_are_the_public_surface():
+    assert deepinside.__all__ == [
+        "Box", "Classifier", "DeepInsideError", "Detection", "Explanation", "Frame", "Labels", "Photo", "Segmentation",
+        "explain", "explain_each", "gradient", "load", "read", "saliency",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", deepinside.__all__)
+def test_each_name_is_what_its_home_defines(name):
+    home = importlib.import_module(f"deepinside.{deepinside._HOMES[name]}")
+    assert getattr(deepinside, name) is getattr(home, name)
+    assert getattr(deepinside, name).__doc__
+
+
+def test_functions_are_not_shadowed_by_the_modules_of_their_names():
+    import deepinside.explain
+    import deepinside.saliency
+
+    assert callable(deepinside.explain)
+    assert callable(deepinside.saliency)
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = deepinside.nothing
