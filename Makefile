@@ -16,6 +16,7 @@ test: .venv/installed-dev
 
 bench: .venv/installed-bench
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/cut.py
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -55,6 +55,19 @@ def test_json_is_one_object_a_photo_and_the_run_goes_on(deepinside, photos, tmp_
     assert list(tmp_path.iterdir()) == [tmp_path / "broken.jpg"], "no pictures unless asked for"
 
 
+def test_export_writes_each_format_beside_the_sheets(deepinside, photos, tmp_path):
+    arguments = ("localize", photos / "cat.jpg", "--top", 1, "--export", "coco", "--export", "voc", "--json")
+    status, out, _ = deepinside(*arguments, "--out", tmp_path)
+    assert status == 0
+    annotation = json.loads((tmp_path / "coco" / "annotations.json").read_text())["annotations"][0]
+    x0, y0, x1, y1 = json.loads(out)["objects"][0]["box"]
+    assert annotation["bbox"] == [x0, y0, x1 - x0, y1 - y0]
+    assert len(list((tmp_path / "voc").rglob("*.xml"))) == 1
+    status, _, err = deepinside(*arguments, "--out", tmp_path)
+    assert status == 2, "labels that somebody may have corrected are not written over"
+    assert str(tmp_path / "coco") in err
+
+
 def test_folder_keeps_its_shape_below_out(deepinside, tmp_path):
     for name in ("a/x.png", "b/x.png"):
         (tmp_path / "in" / name).parent.mkdir(parents=True)
@@ -82,6 +95,18 @@ def test_saliency_writes_a_sheet_and_a_map_of_the_photos_size(deepinside, photos
     assert (tmp_path / "cat.saliency.png").is_file()
 
 
+def test_evaluate_prints_the_table_and_writes_json(deepinside, photos, tmp_path):
+    (tmp_path / "coffee.jpg").write_bytes((photos / "coffee.jpg").read_bytes())
+    (tmp_path / "boxes.csv").write_text("image,label,x0,y0,x1,y1\ncoffee.jpg,espresso,80,15,480,385\n")
+    status, out, _ = deepinside("evaluate", tmp_path, "--preset", "best,paper", "--json", tmp_path / "out.json")
+    assert status == 0
+    assert "best" in out
+    methods = json.loads((tmp_path / "out.json").read_text())["methods"]
+    assert {"best", "paper", "center_box", "whole_image"} <= methods.keys()
+    assert methods["best"]["top5_error"] == 0
+    assert methods["whole_image"]["mean_iou"] == pytest.approx(400 * 370 / (600 * 400))
+
+
 def test_models_lists_what_load_takes(deepinside):
     status, out, _ = deepinside("models")
     assert status == 0
@@ -94,6 +119,7 @@ def test_models_lists_what_load_takes(deepinside):
     (("localize", "x.jpg", "--model", "lite7"), "did you mean lite"),
     (("localize", "x.jpg", "--target", "tabbi"), "did you mean tabby"),
     (("localize", "x.jpg", "--preset", "papre"), "did you mean paper"),
+    (("localize", ".", "--export", "cocoo"), "found none"),
     (("saliency", "."), "expected a folder with photos"),
     (("localize", "x.jpg", "--labels", "none.txt"), "none.txt"),
 ])  # fmt: skip

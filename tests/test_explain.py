@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import timm
 import torch
+import torchvision
 from PIL import Image
 from torch import nn
 
@@ -10,6 +12,7 @@ from conftest import state_of
 from deepinside.classifier import Classifier
 from deepinside.errors import DeepInsideError
 from deepinside.explain import explain, explain_each
+from deepinside.geometry import Box
 from deepinside.images import read
 
 
@@ -58,15 +61,16 @@ def test_paper_preset_equals_a_slow_loop_over_crops(corner, scene):
 
 
 def test_box_is_on_the_object(corner, scene):
-    found = explain(corner, scene, ["red"]).objects[0]
-    assert found.box.iou(type(found.box)(8, 8, 24, 24)) > 0.7
+    found = explain(corner, scene, ["red"], preset="paper").objects[0]
+    assert found.box.iou(Box(8, 8, 24, 24)) > 0.7
     ys, xs = np.nonzero(found.mask)
     assert found.box.as_tuple() == (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
 
 
-def test_real_photo_top_five(lite0, photos):
+@pytest.mark.parametrize("preset", ["best", "paper"])
+def test_real_photo_top_five(lite0, photos, preset):
     photo = read(photos / "coffee.jpg")
-    explanation = explain(lite0, photo)
+    explanation = explain(lite0, photo, preset=preset)
     assert [found.label for found in explanation.objects][:1] == ["espresso"]
     probabilities = [found.probability for found in explanation.objects]
     assert len(probabilities) == 5
@@ -78,8 +82,16 @@ def test_real_photo_top_five(lite0, photos):
         assert 0 <= found.box.y0 < found.box.y1 <= photo.height
 
 
-def test_same_photo_same_bits(lite0, photos):
-    first, second = (explain(lite0, photos / "cat.jpg", "tabby").objects[0] for _ in range(2))
+def test_also_adds_classes_after_the_likeliest(lite0, photos):
+    alone = explain(lite0, photos / "coffee.jpg", top=2, boxes=False)
+    more = explain(lite0, photos / "coffee.jpg", top=2, boxes=False, also=[alone.objects[1].index, 281])
+    assert [found.index for found in more.objects] == [*(found.index for found in alone.objects), 281]
+    assert (more.objects[0].map == alone.objects[0].map).all()
+
+
+@pytest.mark.parametrize("preset", ["best", "paper"])
+def test_same_photo_same_bits(lite0, photos, preset):
+    first, second = (explain(lite0, photos / "cat.jpg", "tabby", preset=preset).objects[0] for _ in range(2))
     assert (first.map == second.map).all()
     assert first.box == second.box
     assert first.probability == second.probability
@@ -100,6 +112,24 @@ def test_the_network_is_as_before(corner, scene):
     assert state_of(corner.network) == before
 
 
+def test_best_box_covers_the_cup_and_saucer(lite0, photos):
+    found = explain(lite0, photos / "coffee.jpg", "espresso").objects[0]
+    assert found.box.iou(Box(80, 15, 480, 385)) > 0.85, "drawn by hand around cup, saucer and spoon"
+
+
+@pytest.mark.parametrize("make", [
+    lambda: timm.create_model("vit_tiny_patch16_224", num_classes=5),
+    lambda: timm.create_model("swin_tiny_patch4_window7_224", num_classes=5),
+    lambda: torchvision.models.resnet18(num_classes=5),
+    lambda: torchvision.models.vgg11(num_classes=5),
+])  # fmt: skip
+def test_best_works_on_other_architectures(make, photos):
+    torch.manual_seed(0)
+    found = explain(Classifier(make(), size=224, name="random"), photos / "cat.jpg", top=1).objects[0]
+    assert 0 < found.mask.mean() <= 1
+    assert found.map.max() == pytest.approx(1)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (500, 3)])
 def test_photos_of_any_shape_have_boxes_inside(lite0, size):
     noise = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
@@ -110,8 +140,11 @@ def test_photos_of_any_shape_have_boxes_inside(lite0, size):
     assert found.box.y1 <= size[1]
 
 
-def test_fewer_classes_than_asked_for(corner, scene):
-    assert len(explain(corner, scene, boxes=False, top=5).objects) == 3
+def test_fewer_classes_than_asked_for_and_one_that_points_nowhere(corner, scene):
+    explanation = explain(corner, scene, top=5, preset="paper")
+    assert len(explanation.objects) == 3
+    nowhere = next(found for found in explanation.objects if found.label == "none")
+    assert nowhere.box == Box(0, 0, 64, 64)
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from deepinside.errors import DeepInsideError, nearest
 from deepinside.labels import Labels, imagenet
+from deepinside.layers import Stages, find_stages
 
 EMBEDDED = {f"lite{n}": f"tf_efficientnet_lite{n}" for n in range(3)}  # name -> timm's architecture
 HUBS = ("timm", "torchvision", "hf")
@@ -85,6 +86,7 @@ class Classifier:
         self.size = (height, width)
         self.name = name or type(module).__name__
         self.resample = resample
+        self._stages: dict[tuple[int, int], Stages] = {}
 
     def __repr__(self) -> str:
         height, width = self.size
@@ -94,6 +96,12 @@ class Classifier:
         """This classifier, its network moved to a device as `nn.Module.to` does."""
         self.network.to(device)
         return self
+
+    def stages(self, larger: tuple[int, int]) -> Stages:
+        """The layers that localization looks at, found when first asked for; `larger` is a size to try as well."""
+        if larger not in self._stages:
+            self._stages[larger] = find_stages(self.network, self.size, larger)
+        return self._stages[larger]
 
     @property
     def device(self) -> torch.device:

@@ -47,8 +47,16 @@ def localize(
     labels: LabelFile = None,
     target: Target = None,
     top: Annotated[int, typer.Option(min=1, help="How many of the likeliest classes.")] = 5,
-    preset: Annotated[str, typer.Option(help="The recipe of maps and cuts.")] = "paper",
+    preset: Annotated[str, typer.Option(help="The recipe: best, or paper for the paper's own.")] = "best",
     out: Out = None,
+    export: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="Also write labels into DIR/FORMAT, which must be new: coco, voc, yolo, labelstudio or masks; may be "
+            "repeated. With --top 1 there is one box a photo.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="One JSON object a photo on standard output; pictures only with --out."),
@@ -56,6 +64,7 @@ def localize(
 ) -> None:
     """What a photo shows and where: classes, boxes, masks, and a picture of how they were found."""
     from deepinside.explain import explain_each
+    from deepinside.export import exporting
     from deepinside.images import find_photos
     from deepinside.localize import preset as preset_named
 
@@ -64,17 +73,21 @@ def localize(
     classifier, targets = _classifier(model, weights, labels, target)
     folder = out or (None if as_json else OUT)
     failures = 0
-    for outcome in explain_each(classifier, _progress(list(names)), targets, top=top, preset=preset):
-        if outcome.photo is None or outcome.explanation is None:
-            failures += 1
-            _print_failure(outcome, as_json)
-            continue
-        print(_json_line(outcome.path, outcome.explanation) if as_json else _boxes_text(outcome))
-        if folder:
-            from deepinside import report
+    with exporting(out or OUT, export or []) as add:
+        for outcome in explain_each(classifier, _progress(list(names)), targets, top=top, preset=preset):
+            if outcome.photo is None or outcome.explanation is None:
+                failures += 1
+                _print_failure(outcome, as_json)
+                continue
+            print(_json_line(outcome.path, outcome.explanation) if as_json else _boxes_text(outcome), flush=True)
+            add(outcome.path, names[outcome.path], outcome.explanation)
+            if folder:
+                from deepinside import report
 
-            sheet = report.localization_sheet(outcome.photo, outcome.explanation)
-            _tell(report.save(sheet, _beside(folder, names[outcome.path], "localize")), as_json)
+                sheet = report.localization_sheet(outcome.photo, outcome.explanation)
+                _tell(report.save(sheet, _beside(folder, names[outcome.path], "localize")), as_json)
+    for name in export or []:
+        _tell((out or OUT) / name, as_json)
     raise typer.Exit(1 if failures else 0)
 
 
@@ -86,17 +99,20 @@ def saliency(
     labels: LabelFile = None,
     target: Target = None,
     top: Annotated[int, typer.Option(min=1, help="How many of the likeliest classes.")] = 1,
+    preset: Annotated[str, typer.Option(help="paper: the gradient at the image; best: deep layers.")] = "paper",
     out: Out = None,
 ) -> None:
     """Which pixels decide: the saliency map of a photo, as a sheet and as a grey picture of the photo's size."""
     from deepinside import report
     from deepinside.explain import explain_each
     from deepinside.images import find_photos
+    from deepinside.localize import preset as preset_named
 
+    preset_named(preset)
     names = dict(find_photos(photos))
     classifier, targets = _classifier(model, weights, labels, target)
     failures = 0
-    for outcome in explain_each(classifier, _progress(list(names)), targets, top=top, boxes=False):
+    for outcome in explain_each(classifier, _progress(list(names)), targets, top=top, preset=preset, boxes=False):
         if outcome.photo is None or outcome.explanation is None:
             failures += 1
             _print_failure(outcome, False)
@@ -109,6 +125,46 @@ def saliency(
         sheet = report.saliency_sheet(outcome.photo, outcome.explanation)
         _tell(report.save(sheet, _beside(folder, name, "saliency")))
     raise typer.Exit(1 if failures else 0)
+
+
+@app.command()
+def evaluate(
+    root: Annotated[Path, typer.Argument(help="An ILSVRC, VOC or COCO tree, or a table image,label,x0,y0,x1,y1.")],
+    model: Model = "lite0",
+    weights: Weights = None,
+    labels: LabelFile = None,
+    preset: Annotated[str, typer.Option(help="Recipes, separated by commas.")] = "best",
+    limit: Annotated[int | None, typer.Option(min=1, help="Judge only so many images, drawn by --seed.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the draws, the bootstrap and the transferred thresholds.")] = 0,
+    baselines: Annotated[bool, typer.Option(help="Grad-CAM and LayerCAM, where grad-cam is installed.")] = True,
+    faithful: Annotated[bool, typer.Option("--faithful", help="Insertion and deletion, 58 more passes a map.")] = False,
+    sanity: Annotated[int, typer.Option(min=0, metavar="N", help="Randomize the network's layers for N images.")] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures.")] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write every image.")] = None,
+    sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw the best and worst cases.")] = None,
+) -> None:
+    """Localization error as ILSVRC measures it, beside boxes that no network drew."""
+    from deepinside.evaluate import evaluate_command
+    from deepinside.localize import preset as preset_named
+
+    presets = [name.strip() for name in preset.split(",")]
+    for name in presets:
+        preset_named(name)
+    classifier, _ = _classifier(model, weights, labels, None)
+    evaluate_command(
+        root,
+        classifier,
+        presets,
+        limit=limit,
+        seed=seed,
+        baselines=baselines,
+        faithful=faithful,
+        sanity=sanity,
+        json_file=json_file,
+        csv_file=csv_file,
+        sheet=sheet,
+        progress=_progress,
+    )
 
 
 @app.command()

@@ -6,7 +6,7 @@ photo -> frame -> what the network is shown -> scores -> gradients -> maps -> cu
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,16 +15,19 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from PIL import Image
+from PIL.Image import Resampling
 from torch import Tensor
 
 from deepinside.classifier import Classifier
+from deepinside.continuity import feature_kernel, lab, resize_channels, seed_map
 from deepinside.errors import DeepInsideError
 from deepinside.geometry import Frame
 from deepinside.images import Photo, as_photo, read, view
-from deepinside.localize import Recipe, localize
+from deepinside.layers import Stages, as_grid
+from deepinside.localize import DEFAULT, Best, Paper, by_color, by_features, is_flat, whole_view
 from deepinside.localize import preset as preset_named
-from deepinside.probe import Choice, borrowed, look
-from deepinside.results import Detection, Explanation
+from deepinside.probe import IMAGE, Choice, Look, borrowed, look
+from deepinside.results import Detection, Explanation, Segmentation
 from deepinside.saliency import largest_magnitude, put_back, ten_crops
 
 if TYPE_CHECKING:
@@ -49,7 +52,8 @@ def explain(
     targets: Wanted = None,
     *,
     top: int = 5,
-    preset: str = "paper",
+    preset: str = DEFAULT,
+    also: Sequence[int] = (),
     boxes: bool = True,
 ) -> Explanation:
     """What the classifier saw in a photo: its likeliest classes, each with saliency, mask and box in photo pixels.
@@ -59,32 +63,38 @@ def explain(
         photo: a `Photo`, a path, a Pillow image, uint8 RGB (height, width, 3) or a float tensor (3, height, width).
         targets: the classes to explain, by index, WordNet id or name; by default the `top` likeliest.
         top: how many of the likeliest classes, at most as many as there are.
-        preset: the recipe of maps and cuts; `"paper"` is the paper's own (Sect. 3.1 and 3.2).
+        preset: the recipe of maps and cuts: `"best"` is ours, `"paper"` the paper's own (Sect. 3.1 and 3.2).
+        also: indices of classes to explain besides, after the others, those among them left out.
         boxes: whether to segment; without, the result carries saliency alone.
 
-    Raises `DeepInsideError` for a photo that cannot be read, unknown classes, or scores that are not finite.
+    A class whose score depends on no place in particular gets the whole view as its box, beside others; alone it is
+    an error. Raises `DeepInsideError` for that, a photo that cannot be read, unknown classes, or scores that are not
+    finite.
     """
     recipe = preset_named(preset)
     photo = as_photo(photo)
-    frame, image = _shown(classifier, photo, recipe)
-    logits, classes, maps = _maps(classifier, image, _choice(classifier, targets, top))
-    probabilities = logits.softmax(dim=0)
-    pixels = np.ascontiguousarray(image[0].permute(1, 2, 0).cpu().numpy())
-    found = []
-    for index, values in zip(classes.tolist(), maps.cpu().numpy(), strict=True):
-        found.append(
-            Detection(
-                index=index,
-                label=classifier.labels.name(index),
-                wnid=classifier.labels.wnid(index),
-                score=logits[index].item(),
-                probability=probabilities[index].item(),
-                frame=frame,
-                map=values,
-                segmentation=localize(pixels, values, recipe) if boxes else None,
-            )
+    choice = _choice(classifier, targets, top, also)
+    if isinstance(recipe, Paper):
+        seen = _see_as_the_paper(classifier, photo, choice, recipe)
+    else:
+        seen = _see_best(classifier, photo, choice, recipe)
+    _check_labels(classifier, len(seen.logits))
+    probabilities = seen.logits.softmax(dim=0)
+    others = not all(is_flat(map) for map in seen.maps)
+    found = tuple(
+        Detection(
+            index=index,
+            label=classifier.labels.name(index),
+            wnid=classifier.labels.wnid(index),
+            score=seen.logits[index].item(),
+            probability=probabilities[index].item(),
+            frame=seen.frame,
+            map=map,
+            segmentation=_segmentation(seen, map, others) if boxes else None,
         )
-    return Explanation(photo.name, photo.width, photo.height, classifier.name, recipe.name, tuple(found))
+        for index, map in zip(seen.classes, seen.maps, strict=True)
+    )
+    return Explanation(photo.name, photo.width, photo.height, classifier.name, preset, found)
 
 
 def explain_each(
@@ -93,7 +103,7 @@ def explain_each(
     targets: Wanted = None,
     *,
     top: int = 5,
-    preset: str = "paper",
+    preset: str = DEFAULT,
     boxes: bool = True,
 ) -> Iterator[Outcome]:
     """`explain` for every file, in order; a photo that fails gives its reason and the run goes on."""
@@ -107,35 +117,119 @@ def explain_each(
             yield Outcome(path, photo, explanation)
 
 
-def _shown(classifier: Classifier, photo: Photo, recipe: Recipe) -> tuple[Frame, Float[Tensor, "1 3 height width"]]:
+@dataclass(frozen=True)
+class _Seen:
+    """What one look into the network gave: mean logits, the classes to explain, and for each its map and segmenter."""
+
+    logits: Float[Tensor, " classes"]
+    classes: list[int]
+    frame: Frame  # of the maps
+    maps: list[Float[np.ndarray, "_ _"]]
+    segment: Callable[[Float[np.ndarray, "_ _"]], Segmentation]
+
+
+def _see_as_the_paper(classifier: Classifier, photo: Photo, choice: Choice, recipe: Paper) -> _Seen:
+    """Ten crops of the photo's central square; for each class the average of their maps (Sect. 3.1)."""
     height, width = (round(side * recipe.enlarge) for side in classifier.size)
     frame = Frame.center(photo.width, photo.height, width=width, height=height)
-    return frame, view(photo, frame, classifier.resample).to(classifier.device)
-
-
-def _maps(
-    classifier: Classifier, image: Float[Tensor, "1 3 height width"], choice: Choice
-) -> tuple[Float[Tensor, " classes"], Int[Tensor, " k"], Float[Tensor, "k height width"]]:
-    """Mean logits over the ten crops, the classes chosen by them, and the crops' averaged maps."""
+    image = view(photo, frame, classifier.resample).to(classifier.device)
     crops = ten_crops(image, classifier.size)
     with borrowed(classifier.network, crops) as private:
         seen = look(private, crops, choice)
-    _check_labels(classifier, seen.logits.shape[1])
-    maps = put_back(largest_magnitude(seen.gradients[0]), (image.shape[-2], image.shape[-1]))
-    return seen.logits.mean(dim=0), seen.classes[0], maps
+    maps = put_back(largest_magnitude(seen.gradients[0]), (height, width)).cpu().numpy()
+    pixels = _pixels(image)
+    return _Seen(
+        seen.logits.mean(dim=0), seen.classes[0].tolist(), frame, list(maps), lambda map: by_color(pixels, map, recipe)
+    )
 
 
-def _choice(classifier: Classifier, targets: Wanted, top: int) -> Choice:
-    """The same classes for every crop of a photo: those asked for, or the likeliest of the crops' mean."""
-    if targets is None:
-        if top < 1:
-            raise DeepInsideError(f"expected at least one class to explain, got top={top}")
-        return lambda logits: logits.mean(dim=0).topk(min(top, logits.shape[1])).indices.expand(len(logits), -1)
-    wanted = [targets] if isinstance(targets, (int, str)) else list(targets)
-    if not wanted:
+def _see_best(classifier: Classifier, photo: Photo, choice: Choice, recipe: Best) -> _Seen:
+    """The whole photo at each size; for each class the maps of two layers at each size, as one seed."""
+    how, (height, width) = recipe.continuity, classifier.size
+    sizes = [_multiple_of_32(classifier.size, scale) for scale in recipe.scales]
+    stages = classifier.stages(sizes[-1])
+    looks: list[Look] = []
+    for size in sizes if stages.any_size else sizes[:1]:
+        frame = Frame.whole(photo.width, photo.height, width=size[1], height=size[0])
+        image = view(photo, frame, classifier.resample).to(classifier.device)
+        with borrowed(classifier.network, image) as private:
+            classes = looks[0].classes if looks else choice
+            looks.append(look(private, image, classes, stages.names() or (IMAGE,)))
+    cells = (round(height / how.cell), round(width / how.cell))
+    nodes = (round(height / how.node), round(width / how.node))
+    frame = Frame.whole(photo.width, photo.height, width=cells[1], height=cells[0])
+    small = _pixels(view(photo, frame, Resampling.BOX))
+    features = _features(looks[0], stages)
+    kernel = feature_kernel(features or [torch.from_numpy(lab(small)).permute(2, 0, 1)], nodes, how)
+    fine = resize_channels(features[0], cells).permute(1, 2, 0).numpy() if features else None
+    explained = looks[0].classes[0].tolist()
+    seeds = [
+        seed_map([map for seen in looks for map in _layer_maps(seen, stages, k)], cells, how)
+        for k in range(len(explained))
+    ]
+    return _Seen(
+        looks[0].logits[0],
+        explained,
+        frame,
+        seeds,
+        lambda seed: by_features(small, seed, kernel, nodes, fine, how),
+    )
+
+
+def _layer_maps(seen: Look, stages: Stages, k: int) -> list[Float[np.ndarray, "_ _"]]:
+    """For one class: the gradient's magnitude at the middle layer, and gradient times activation at the last."""
+    names = stages.names()
+    if not names:
+        return [largest_magnitude(seen.gradients[0][0, k]).cpu().numpy()]
+    maps = []
+    if stages.middle:
+        slope = as_grid(seen.gradients[names.index(stages.middle)][:, k])[0]
+        maps.append(slope.norm(dim=0))
+    if stages.last:
+        place = names.index(stages.last)
+        evidence = as_grid(seen.gradients[place][:, k])[0] * as_grid(seen.activations[place])[0]
+        maps.append(evidence.sum(dim=0).clamp(min=0))
+    return [map.float().cpu().numpy() for map in maps]
+
+
+def _features(seen: Look, stages: Stages) -> list[Float[Tensor, "_ _ _"]]:
+    """The activations of the fine and the middle layer, of those there are."""
+    names = stages.names()
+    wanted = dict.fromkeys(name for name in (stages.fine, stages.middle) if name)
+    return [as_grid(seen.activations[names.index(name)])[0].float().cpu() for name in wanted]
+
+
+def _multiple_of_32(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """A size that every stage of a network halves evenly; the network's own size stays as it is."""
+    if scale == 1:
+        return size
+    return round(size[0] * scale / 32) * 32, round(size[1] * scale / 32) * 32
+
+
+def _pixels(image: Float[Tensor, "1 3 height width"]) -> Float[np.ndarray, "height width 3"]:
+    return np.ascontiguousarray(image[0].permute(1, 2, 0).cpu().numpy())
+
+
+def _segmentation(seen: _Seen, map: Float[np.ndarray, "_ _"], others: bool) -> Segmentation:
+    """The object; of a class that points nowhere beside others that do, the whole view, so that they are not lost."""
+    return whole_view(map) if others and is_flat(map) else seen.segment(map)
+
+
+def _choice(classifier: Classifier, targets: Wanted, top: int, also: Sequence[int]) -> Choice:
+    """The same classes for every view of a photo: those asked for, or the likeliest of the views' mean."""
+    if targets is None and top < 1:
+        raise DeepInsideError(f"expected at least one class to explain, got top={top}")
+    named = [targets] if isinstance(targets, (int, str)) else list(targets or ())
+    if targets is not None and not named:
         raise DeepInsideError("expected at least one target class, got none; leave targets out for the likeliest")
-    classes = torch.tensor([classifier.labels.find(target) for target in wanted])
-    return lambda logits: classes.to(logits.device).expand(len(logits), -1)
+    wanted = [classifier.labels.find(target) for target in named]
+
+    def choose(logits: Float[Tensor, "views classes"]) -> Int[Tensor, "views k"]:
+        likeliest = logits.mean(dim=0).topk(min(top, logits.shape[1])).indices.tolist()
+        classes = list(dict.fromkeys([*(wanted or likeliest), *also]))
+        return torch.tensor(classes, device=logits.device).expand(len(logits), -1)
+
+    return choose
 
 
 def _check_labels(classifier: Classifier, classes: int) -> None:

@@ -120,7 +120,7 @@ def _fingerprint(network: nn.Module) -> tuple[object, ...]:
     places = tuple((id(tensor), tensor.data_ptr(), tensor.dtype) for tensor in tensors)
     with torch.no_grad():
         floats = [tensor.detach() for tensor in tensors if tensor.is_floating_point() and tensor.numel()]
-        norms = torch._foreach_norm(floats)
+        norms = torch._foreach_norm(floats) if floats else []
         sums = [tensor.sum() for tensor in floats]
     values = tuple(torch.stack([value.float().cpu() for value in (*norms, *sums)]).tolist()) if floats else ()
     return (modules, places, values)

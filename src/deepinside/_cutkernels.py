@@ -1,0 +1,432 @@
+"""Compiled kernels of `deepinside.graphcut`: a maximum flow on a grid, color mixtures, contrast.
+
+**The flow.** A pixel is one row of eight int32 (half a cache line), in a grid padded by one pixel on each side so that
+no kernel asks for borders: the residual capacities to its four neighbors, its excess (positive: flow to get rid of,
+negative: flow it can still swallow) and a word of the search. A cut needs no more than such a *preflow*:
+
+1. `match_chains` finds the flow inside each column, then inside each row, exactly and in two sweeps each.
+2. `drain` does the rest, by rounds: one breadth-first search gives each pixel its distance to the nearest deficit;
+   waves then carry all excess down the distances, from far to near, and a pixel that is stuck is raised just above its
+   lowest neighbor. When the waves have visited a quarter as many pixels as the search, distances are measured anew.
+   What has no way to a deficit is on the other side of the cut.
+
+The flow that is found depends on the order of the steps, the set of pixels with a way does not.
+
+No kernel has a scratch global, all release the GIL. They live in one file because numba's cache knows of changes in
+the file of the function that it loads, and of no other.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, no_type_check  # the shape checker of the tests cannot wrap what numba compiles
+
+import numpy as np
+from numba import njit
+
+LEFT, RIGHT, UP, DOWN, EXCESS, LINK = range(6)  # the opposite of direction k is k ^ 1
+WORDS = 8
+NONE = -1  # the end of a list of pixels
+FAR = 1 << 29  # the distance of a pixel without a way to a deficit
+
+Kernel = Callable[..., Any]
+
+
+def kernel(function: Kernel, **options: Any) -> Kernel:
+    """Compile on first use; keep the result on disk if there is any place for it."""
+    try:
+        compiled: Kernel = njit(cache=True, nogil=True, **options)(function)
+    except RuntimeError:  # numba finds no folder that it may write to
+        compiled = njit(nogil=True, **options)(function)
+    return compiled
+
+
+def summing_kernel(function: Kernel) -> Kernel:
+    """A kernel whose sums may be taken in any one order, so that they can use vector registers."""
+    return kernel(function, fastmath={"reassoc", "contract"})
+
+
+# ---------------------------------------------------------------------------------------------------------- the flow
+
+
+@no_type_check
+@kernel
+def build(terminal, right, down):
+    """Nodes of a grid: excess (height, width), capacities (height, width - 1) and (height - 1, width), all int32."""
+    height, width = terminal.shape
+    stride = width + 2
+    nodes = np.zeros(((height + 2) * stride, WORDS), np.int32)
+    for y in range(height):
+        for x in range(width):
+            i = (y + 1) * stride + x + 1
+            nodes[i, EXCESS] = terminal[y, x]
+            if x + 1 < width:
+                nodes[i, RIGHT] = right[y, x]
+                nodes[i + 1, LEFT] = right[y, x]
+            if y + 1 < height:
+                nodes[i, DOWN] = down[y, x]
+                nodes[i + stride, UP] = down[y, x]
+    return nodes
+
+
+@no_type_check
+@kernel
+def _match(nodes, stride, step, forth, flow):
+    """The maximum flow inside each chain of pixels `step` apart; what finds no partner goes back to where it was."""
+    first, last, back = stride + 1, len(nodes) - stride - 1, forth ^ 1
+    for i in range(first, last):
+        f = min(max(nodes[i, EXCESS], -nodes[i + step, back]), nodes[i, forth])
+        flow[i] = f
+        nodes[i, EXCESS] -= f
+        nodes[i + step, EXCESS] += f
+    for i in range(last - 1, first - 1, -1):
+        f = flow[i]
+        rest = nodes[i + step, EXCESS]
+        undo = min(max(rest, 0), max(f, 0)) + max(min(rest, 0), min(f, 0))
+        nodes[i + step, EXCESS] = rest - undo
+        nodes[i, EXCESS] += undo
+        nodes[i, forth] -= f - undo
+        nodes[i + step, back] += f - undo
+
+
+@no_type_check
+@kernel
+def match_chains(nodes, stride):
+    """Columns, then rows: cancel as much excess against deficit as straight ways can."""
+    flow = np.empty(len(nodes), np.int32)
+    _match(nodes, stride, stride, DOWN, flow)
+    _match(nodes, stride, 1, RIGHT, flow)
+
+
+@no_type_check
+@kernel
+def _find_inlets(nodes, offsets, inlets):
+    """Bit k of inlets[i] says that the neighbor in direction k can send something to pixel i."""
+    inlets[:] = 0
+    width = int(offsets[3])
+    for i in range(width + 1, len(nodes) - width - 1):
+        bits = 0
+        for k in range(4):
+            if nodes[np.uint64(i) + offsets[k], k ^ 1] > 0:
+                bits |= 1 << k
+        inlets[i] = bits
+
+
+@no_type_check
+@kernel
+def _list(nodes, sign, pixels):
+    """Put the pixels with excess of this sign into `pixels`; returns how many there are."""
+    count = 0
+    for i in range(len(nodes)):
+        if nodes[i, EXCESS] * sign > 0:
+            pixels[count] = i
+            count += 1
+    return count
+
+
+@no_type_check
+@kernel
+def _measure(nodes, offsets, inlets, distances, deficits, count, queue):
+    """Exact distances to the nearest of `deficits[:count]`, which are left without those that are filled.
+
+    Returns how many deficits there are and how many pixels have a way to one (in `queue`, from near to far).
+    """
+    distances[:] = FAR
+    end = 0
+    for p in range(count):
+        i = np.uint64(deficits[p])
+        if nodes[i, EXCESS] < 0:
+            distances[i] = 0
+            queue[end] = deficits[end] = i
+            end += 1
+    count = end
+    begin = 0
+    while begin < end:
+        i = np.uint64(queue[begin])  # unsigned: a signed index costs a test for "from the end" at every access
+        begin += 1
+        distance, bits = distances[i] + 1, inlets[i]
+        for k in range(4):
+            j = i + offsets[k]
+            old = distances[j]  # no branch from here on: the outcome is hard to guess for the processor
+            new = (bits >> k & 1) & (old == FAR)
+            distances[j] = distance if new else old
+            queue[end] = j
+            end += new
+    return count, end
+
+
+@no_type_check
+@kernel
+def _wave(nodes, offsets, inlets, distances, heads, active, count, limit):
+    """Carry the excess of `active[:count]` down the distances, from far to near.
+
+    Returns how many pixels have excess afterwards (in `active`), and how many were visited.
+    """
+    top = visits = stay = 0
+    for p in range(count):  # lists of pixels by distance
+        i = np.uint64(active[p])
+        d = distances[i]
+        if d == FAR:
+            active[stay] = i
+            stay += 1
+        else:
+            nodes[i, LINK] = heads[d]
+            heads[d] = i
+            top = max(top, d)
+    count = stay
+    for d in range(top, 0, -1):
+        while heads[d] != NONE:
+            i = np.uint64(heads[d])
+            heads[d] = nodes[i, LINK]
+            visits += 1
+            excess, lowest = nodes[i, EXCESS], np.int32(FAR)
+            for k in range(4):
+                capacity = nodes[i, k]
+                if capacity == 0:
+                    continue
+                j = i + offsets[k]
+                distance = distances[j]
+                if distance == d - 1:
+                    amount = min(excess, capacity)
+                    had = nodes[j, EXCESS]
+                    nodes[i, k] = capacity - amount
+                    nodes[j, k ^ 1] += amount
+                    inlets[i] |= 1 << k
+                    nodes[j, EXCESS] = had + amount
+                    excess -= amount
+                    if had <= 0 and had + amount > 0:
+                        if d > 1:
+                            nodes[j, LINK] = heads[d - 1]
+                            heads[d - 1] = j
+                        else:  # a deficit has overflowed
+                            distances[j] = 1
+                            active[count] = j
+                            count += 1
+                    if amount == capacity:
+                        inlets[j] &= ~(1 << (k ^ 1))
+                    if excess == 0:
+                        break
+                    if amount == capacity:
+                        continue
+                lowest = min(lowest, distance)
+            nodes[i, EXCESS] = excess
+            if excess > 0:
+                distances[i] = lowest + 1 if lowest < limit else FAR  # far is only a guess: the next search will tell
+                active[count] = i
+                count += 1
+    return count, visits
+
+
+@no_type_check
+@kernel
+def drain(nodes, stride):
+    """Push excess into deficits until none can reach any; distances < FAR mark the deficits' side."""
+    offsets = (np.uint64(-1), np.uint64(1), np.uint64(-stride), np.uint64(stride))
+    size = len(nodes)
+    queue, active, deficits = np.empty(size + 1, np.int32), np.empty(size, np.int32), np.empty(size, np.int32)
+    distances, inlets = np.empty(size, np.int32), np.empty(size, np.uint8)
+    heads = np.full(size + 1, NONE, np.int32)
+    _find_inlets(nodes, offsets, inlets)
+    count, wanting = _list(nodes, 1, active), _list(nodes, -1, deficits)
+    while True:
+        wanting, reached = _measure(nodes, offsets, inlets, distances, deficits, wanting, queue)
+        alive = 0
+        for p in range(count):  # what has lost its way has lost it for good
+            active[alive] = active[p]
+            alive += distances[active[p]] < FAR
+        if alive == 0:
+            return distances
+        count, more, visits = alive, 1, 0
+        limit = distances[queue[reached - 1]] + 1
+        while more > 0 and 4 * visits <= reached:  # of fractions tried between 1/8 and 1, the fastest
+            count, more = _wave(nodes, offsets, inlets, distances, heads, active, count, limit)
+            visits += more
+
+
+@no_type_check
+@kernel
+def near_side(distances, height, width):
+    """The mask (height, width) of the pixels with a way to a deficit."""
+    mask = np.empty((height, width), np.bool_)
+    for y in range(height):
+        for x in range(width):
+            mask[y, x] = distances[(y + 1) * (width + 2) + x + 1] < FAR
+    return mask
+
+
+# ------------------------------------------------------------------------------------------------------- the mixture
+
+
+@no_type_check
+@kernel
+def _exp(x):
+    """e^x for -600 <= x <= 600, to 1e-8 of its value, without a branch or a call: loops around it use vector registers.
+
+    2^n is written into the exponent bits, the rest is |r| <= ln(2) / 2 and a Taylor polynomial.
+    """
+    shifted = x * 1.4426950408889634 + 6755399441055744.0  # 1.5 * 2^52: rounds to an integer, kept in the low bits
+    n = shifted - 6755399441055744.0
+    r = (x - n * 0.6931471803691238) - n * 1.9082149292705877e-10
+    tail = 1 / 24 + r * (1 / 120 + r * (1 / 720 + r * (1 / 5040)))
+    power = np.int64((np.float64(shifted).view(np.int64) + 1023) << 52).view(np.float64)
+    return power * (1 + r * (1 + r * (1 / 2 + r * (1 / 6 + r * tail))))
+
+
+@no_type_check
+@kernel
+def _density(planes, weight, mean, covariance, out):
+    """Weight times Gaussian density of each color; planes (3, n), out (n,)."""
+    a = math.sqrt(covariance[0, 0])  # the Cholesky factor, [a, 0, 0], [b, c, 0], [d, e, f]
+    b, d = covariance[1, 0] / a, covariance[2, 0] / a
+    c = math.sqrt(covariance[1, 1] - b * b)
+    e = (covariance[2, 1] - d * b) / c
+    f = math.sqrt(covariance[2, 2] - d * d - e * e)
+    constant = math.log(max(weight, 1e-300)) - math.log(a * c * f) - 1.5 * math.log(2 * math.pi)
+    a, c, f = 1 / a, 1 / c, 1 / f
+    r, g, s = mean[0], mean[1], mean[2]
+    for i in range(planes.shape[1]):
+        x = (planes[0, i] - r) * a
+        y = (planes[1, i] - g - b * x) * c
+        z = (planes[2, i] - s - d * x - e * y) * f
+        out[i] = _exp(min(max(constant - 0.5 * (x * x + y * y + z * z), -600.0), 600.0))
+
+
+@no_type_check
+@kernel
+def mixture_density(planes, weights, means, covariances):
+    """Density of each color under the mixture; planes (3, n) -> (n,)."""
+    total, one = np.zeros(planes.shape[1]), np.empty(planes.shape[1])
+    for k in range(len(weights)):
+        _density(planes, weights[k], means[k], covariances[k], one)
+        total += one
+    return total
+
+
+@no_type_check
+@kernel
+def spread_centers(planes, draws):
+    """k-means++: at most len(draws) colors (k, 3), each drawn by its squared distance to those before; all distinct."""
+    n = planes.shape[1]
+    centers = np.empty((len(draws), 3))
+    squared = np.full(n, np.inf)
+    chosen = min(int(draws[0] * n), n - 1)
+    for k in range(len(draws)):
+        centers[k] = planes[:, chosen]
+        for i in range(n):
+            d = (planes[0, i] - centers[k, 0]) ** 2
+            d += (planes[1, i] - centers[k, 1]) ** 2 + (planes[2, i] - centers[k, 2]) ** 2
+            squared[i] = min(squared[i], d)
+        total = squared.sum()
+        if k + 1 == len(draws) or total == 0:
+            return centers[: k + 1]
+        rest, chosen = draws[k + 1] * total, -1
+        for i in range(n):
+            if squared[i] > 0:
+                chosen = i
+                rest -= squared[i]
+                if rest < 0:
+                    break
+    return centers
+
+
+@no_type_check
+@kernel
+def _nearest(planes, centers, shares):
+    """Shares (k, n) that give each color wholly to its nearest center."""
+    shares[:] = 0
+    for i in range(planes.shape[1]):
+        best, least = 0, np.inf
+        for k in range(len(centers)):
+            d = (planes[0, i] - centers[k, 0]) ** 2
+            d += (planes[1, i] - centers[k, 1]) ** 2 + (planes[2, i] - centers[k, 2]) ** 2
+            if d < least:
+                best, least = k, d
+        shares[best, i] = 1
+
+
+@no_type_check
+@summing_kernel
+def _moments(planes, share, floor, mean, covariance):
+    """Weighted mean and covariance, in place, of the colors that belong to one Gaussian; returns their weight."""
+    w = r = g = b = rr = gg = bb = rg = rb = gb = 0.0
+    for i in range(planes.shape[1]):
+        p, x, y, z = share[i], planes[0, i] - mean[0], planes[1, i] - mean[1], planes[2, i] - mean[2]
+        w += p
+        r += p * x
+        g += p * y
+        b += p * z
+        rr += p * x * x
+        gg += p * y * y
+        bb += p * z * z
+        rg += p * x * y
+        rb += p * x * z
+        gb += p * y * z
+    if w < 1e-6:  # nothing left: keep the old one
+        return w
+    r, g, b = r / w, g / w, b / w
+    covariance[0, 0] = max(rr / w - r * r, 0.0) + floor
+    covariance[1, 1] = max(gg / w - g * g, 0.0) + floor
+    covariance[2, 2] = max(bb / w - b * b, 0.0) + floor
+    covariance[0, 1] = covariance[1, 0] = rg / w - r * g
+    covariance[0, 2] = covariance[2, 0] = rb / w - r * b
+    covariance[1, 2] = covariance[2, 1] = gb / w - g * b
+    mean[0] += r
+    mean[1] += g
+    mean[2] += b
+    return w
+
+
+@no_type_check
+@kernel
+def expectation_maximization(planes, centers, iterations, floor):
+    """Weights (k,), means (k, 3) and covariances (k, 3, 3) of a mixture, from one color a Gaussian to start at."""
+    components, n = len(centers), planes.shape[1]
+    weights, means = np.empty(components), centers.copy()
+    covariances = np.zeros((components, 3, 3))
+    for k in range(components):
+        for c in range(3):
+            covariances[k, c, c] = floor
+    shares = np.empty((components, n))
+    _nearest(planes, centers, shares)
+    for iteration in range(iterations + 1):
+        if iteration > 0:
+            for k in range(components):
+                _density(planes, weights[k], means[k], covariances[k], shares[k])
+            total = shares[0].copy()
+            for k in range(1, components):
+                total += shares[k]
+            for k in range(components):
+                shares[k] /= total
+        for k in range(components):
+            weights[k] = _moments(planes, shares[k], floor, means[k], covariances[k])
+        weights /= weights.sum()
+    return weights, means, covariances
+
+
+# ------------------------------------------------------------------------------------------------------ the contrast
+
+
+@no_type_check
+@kernel
+def color_steps(image):
+    """Squared color differences to the right (height, width - 1) and the lower neighbor (height - 1, width)."""
+    height, width = image.shape[:2]
+    right, down = np.empty((height, width - 1)), np.empty((height - 1, width))
+    for y in range(height):
+        for x in range(width):
+            r, g, b = image[y, x, 0], image[y, x, 1], image[y, x, 2]
+            if x + 1 < width:
+                right[y, x] = (r - image[y, x + 1, 0]) ** 2 + (g - image[y, x + 1, 1]) ** 2
+                right[y, x] += (b - image[y, x + 1, 2]) ** 2
+            if y + 1 < height:
+                down[y, x] = (r - image[y + 1, x, 0]) ** 2 + (g - image[y + 1, x, 1]) ** 2
+                down[y, x] += (b - image[y + 1, x, 2]) ** 2
+    return right, down
+
+
+@no_type_check
+@kernel
+def fade(steps, strength, rate):
+    """strength * exp(-rate * steps), in place."""
+    flat = steps.reshape(-1)
+    for i in range(len(flat)):
+        flat[i] = strength * _exp(max(-rate * flat[i], -600.0))
