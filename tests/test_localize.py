@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepinside.continuity import Continuity, feature_kernel, resize_channels, seed_map
+from deepinside.continuity import Continuity, continuity_edges, feature_kernel, resize_channels, seed_map
 from deepinside.errors import DeepInsideError
 from deepinside.localize import DEFAULT, PRESETS, Paper, by_color, by_features, preset
 from test_graphcut import disc_scene
@@ -61,7 +61,7 @@ def test_features_find_the_disc_that_color_cannot_show():
     how, nodes = Continuity(), (30, 40)
     kernel = feature_kernel([features], nodes, how)
     fine = resize_channels(features, (60, 80)).permute(1, 2, 0).numpy()
-    found = by_features(image, seed, kernel, nodes, fine, how)
+    found = by_features(seed, kernel, nodes, continuity_edges(image, fine, how.edge), how)
     assert iou(found.mask, disc) > 0.9
     assert iou(seed > 0.5, disc) < 0.5, "the seed alone is a part of it"
     assert not (found.foreground_seeds & found.background_seeds).any()
@@ -73,8 +73,9 @@ def test_flat_maps_are_refused(value):
     flat = np.full(disc.shape, value, np.float32)
     with pytest.raises(DeepInsideError, match="flat"):
         by_color(image, flat, Paper())
+    edges = continuity_edges(image, None, 1.0)
     with pytest.raises(DeepInsideError, match="flat"):
-        by_features(image, flat, feature_kernel([features], (6, 8), Continuity()), (6, 8), None, Continuity())
+        by_features(flat, feature_kernel([features], (6, 8), Continuity()), (6, 8), edges, Continuity())
 
 
 def test_presets_by_name():

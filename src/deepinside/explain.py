@@ -19,7 +19,7 @@ from PIL.Image import Resampling
 from torch import Tensor
 
 from deepinside.classifier import Classifier
-from deepinside.continuity import feature_kernel, lab, resize_channels, seed_map
+from deepinside.continuity import continuity_edges, feature_kernel, lab, resize_channels, seed_map
 from deepinside.errors import DeepInsideError
 from deepinside.geometry import Frame
 from deepinside.images import Photo, as_photo, read, view
@@ -162,6 +162,7 @@ def _see_best(classifier: Classifier, photo: Photo, choice: Choice, recipe: Best
     features = _features(looks[0], stages)
     kernel = feature_kernel(features or [torch.from_numpy(lab(small)).permute(2, 0, 1)], nodes, how)
     fine = resize_channels(features[0], cells).permute(1, 2, 0).numpy() if features else None
+    edges = continuity_edges(small, fine, how.edge)
     explained = looks[0].classes[0].tolist()
     seeds = [
         seed_map([map for seen in looks for map in _layer_maps(seen, stages, k)], cells, how)
@@ -172,7 +173,7 @@ def _see_best(classifier: Classifier, photo: Photo, choice: Choice, recipe: Best
         explained,
         frame,
         seeds,
-        lambda seed: by_features(small, seed, kernel, nodes, fine, how),
+        lambda seed: by_features(seed, kernel, nodes, edges, how),
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from deepinside.continuity import Continuity, continuity_edges, log_odds
+from deepinside.continuity import Continuity, log_odds
 from deepinside.errors import DeepInsideError, nearest
 from deepinside.graphcut import CutOptions, largest_component, minimum_cut, segment
 from deepinside.results import Segmentation
@@ -81,29 +81,26 @@ def by_color(
 
 
 def by_features(
-    image: Float[np.ndarray, "height width 3"],
     seed: Float[np.ndarray, "height width"],
     kernel: Float[np.ndarray, "nodes nodes"],
     nodes: tuple[int, int],
-    features: Float[np.ndarray, "height width channels"] | None,
+    edges: tuple[Float[np.ndarray, "height right"], Float[np.ndarray, "below width"]],
     how: Continuity,
 ) -> Segmentation:
     """The heaviest component of the cut that a seed starts and features and color shape.
 
     Args:
-        image: RGB in [0, 1], at the seed's size, a few pixels of the network's a cell.
         seed: what `seed_map` made of the class's maps, between 0 and 1.
         kernel: likeness of nodes, from `feature_kernel`; the same for all classes.
         nodes: the nodes' grid.
-        features: of the finest layer, at the seed's size, for the edges.
+        edges: what borders between cells cost, from `continuity_edges`; the same for all classes.
         how: the constants.
 
     Raises `DeepInsideError` for a seed that is the same everywhere.
     """
     _check_contrast(seed)
     odds = log_odds(seed, kernel, nodes, how)
-    right, down = continuity_edges(image, features, how.edge)
-    cut = minimum_cut(np.maximum(odds, 0), np.maximum(-odds, 0), right, down)
+    cut = minimum_cut(np.maximum(odds, 0), np.maximum(-odds, 0), *edges)
     # An empty cut is no answer to the question where the object is: then its likeliest places are.
     mask = cut.mask if cut.mask.any() else odds >= np.quantile(odds, 0.95)
     sure = 1 / (1 + np.exp(-odds))
