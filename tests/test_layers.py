@@ -7,7 +7,7 @@ import torchvision
 from torch import nn
 
 from conftest import state_of
-from deepinside.layers import Stages, as_grid, find_stages, grid_side
+from deepinside.layers import Stages, find_stages, list_layers
 
 
 def stages_of(network, size=224, larger=320):
@@ -42,17 +42,34 @@ def test_finding_stages_changes_nothing():
     assert state_of(network) == before
 
 
-@pytest.mark.parametrize(("shape", "side"), [
-    ((1, 8, 14, 14), 14), ((1, 8, 3, 3), None), ((1, 8, 224, 224), None), ((1, 197, 16), 14), ((1, 196, 16), 14),
-    ((1, 201, 16), 14), ((1, 10, 16), None), ((1, 1000), None),
-])  # fmt: skip
-def test_grid_side(shape, side):
-    assert grid_side(torch.zeros(shape), 224) == side
-    assert grid_side("no tensor", 224) is None
+def test_layers_are_listed_as_they_ran_with_shapes_and_grids():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    before = state_of(network)
+    layers = list_layers(network, (10, 12))
+    assert [(layer.name, layer.kind, layer.shape, layer.grid) for layer in layers] == [
+        ("0", "Conv2d", (8, 8, 10), (8, 10)), ("1", "ReLU", (8, 8, 10), (8, 10)),
+        ("2", "AdaptiveAvgPool2d", (8, 1, 1), (1, 1)), ("3", "Flatten", (8,), None), ("4", "Linear", (2,), None),
+    ]  # fmt: skip
+    assert state_of(network) == before
 
 
-def test_tokens_become_the_grid_they_came_from():
-    grid = torch.arange(2 * 3 * 25.0).view(2, 3, 5, 5)
-    tokens = torch.cat([torch.zeros(2, 1, 3), grid.flatten(2).transpose(1, 2)], dim=1)
-    assert torch.equal(as_grid(tokens), grid)
-    assert torch.equal(as_grid(grid), grid)
+def test_every_listed_layer_can_be_looked_at():
+    network = timm.create_model("vit_tiny_patch16_224", depth=2)
+    shapes = {
+        name: tuple(output.shape[1:]) for name, output in outputs_of(network, torch.zeros(1, 3, 224, 224)).items()
+    }
+    layers = list_layers(network, (224, 224))
+    assert {layer.name: layer.shape for layer in layers} == shapes
+    assert {layer.name: layer.grid for layer in layers}["blocks.1"] == (14, 14)
+
+
+def outputs_of(network, images):
+    outputs = {}
+    handles = [
+        module.register_forward_hook(lambda _, __, output, name=name: outputs.update({name: output}))
+        for name, module in network.eval().named_modules() if name
+    ]  # fmt: skip
+    network(images)
+    for handle in handles:
+        handle.remove()
+    return outputs

@@ -541,7 +541,7 @@ def test_of_nested_blocks_the_innermost_decides():
     x, signal = torch.tensor(X), torch.tensor(SIGNAL)
     for inner in RULES:
         with RectifierRule("guided") as outer:
-            torch.relu(x)
+            torch.relu(x.clone().requires_grad_())
             pulled = pull(torch.relu, x, signal, inner)[1]
         assert torch.equal(pulled, rule_of_the_paper(x, signal, inner))
         assert outer.count == 1
@@ -551,7 +551,7 @@ def test_a_block_counts_from_zero():
     mode = RectifierRule("guided")
     for _ in range(2):
         with mode:
-            F.gelu(torch.relu(torch.ones(1)))
+            F.gelu(torch.relu(torch.ones(1, requires_grad=True)))
         assert (mode.count, mode.rectifiers, mode.others) == (1, {"torch.relu": 1}, {"gelu": 1})
     with pytest.raises(DeepInsideError, match="met none"), mode:
         pass
@@ -640,21 +640,31 @@ def test_a_rule_without_rectifiers_names_what_it_met_instead(rule):
 
 def test_the_gradient_rule_needs_no_rectifier():
     with RectifierRule("gradient") as mode:
-        F.silu(torch.ones(1))
+        F.silu(torch.ones(1, requires_grad=True))
     assert (mode.count, mode.others) == (0, {"silu": 1})
 
 
 def test_check_on_demand():
     with RectifierRule("guided") as mode:
-        torch.relu(torch.ones(1))
+        torch.relu(torch.ones(1, requires_grad=True))
         mode.check()
     with pytest.raises(DeepInsideError, match="run the network inside the block"):
         RectifierRule("guided").check()
 
 
+def test_calls_that_nothing_comes_back_through_do_not_count():
+    image = torch.ones(1, requires_grad=True)
+    with RectifierRule("guided") as mode:
+        F.gelu(torch.relu(torch.ones(1)))
+        torch.relu(image)
+    assert (mode.count, mode.others) == (1, {})
+    with pytest.raises(DeepInsideError, match="met none"), RectifierRule("guided"):
+        torch.relu(torch.ones(1))
+
+
 @pytest.mark.parametrize("make", [nn.RNN, nn.RNNCell])
 def test_a_rectifier_inside_a_kernel_is_an_error(make):
-    recurrent, x = make(3, 3, nonlinearity="relu"), torch.ones(2, 3)
+    recurrent, x = make(3, 3, nonlinearity="relu"), torch.ones(2, 3, requires_grad=True)
     with pytest.raises(DeepInsideError, match="rnn_relu"), RectifierRule("guided"):
         recurrent(torch.relu(x))
 

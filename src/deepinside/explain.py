@@ -22,8 +22,9 @@ from deepinside.classifier import Classifier
 from deepinside.continuity import continuity_edges, feature_kernel, lab, resize_channels, seed_map
 from deepinside.errors import DeepInsideError
 from deepinside.geometry import Frame
+from deepinside.grids import as_grid
 from deepinside.images import Photo, as_photo, read, view
-from deepinside.layers import Stages, as_grid
+from deepinside.layers import Stages
 from deepinside.localize import DEFAULT, Best, Paper, by_color, by_features, is_flat, whole_view
 from deepinside.localize import preset as preset_named
 from deepinside.probe import IMAGE, Choice, Look, borrowed, look
@@ -159,13 +160,13 @@ def _see_best(classifier: Classifier, photo: Photo, choice: Choice, recipe: Best
     nodes = (round(height / how.node), round(width / how.node))
     frame = Frame.whole(photo.width, photo.height, width=cells[1], height=cells[0])
     small = _pixels(view(photo, frame, Resampling.BOX))
-    features = _features(looks[0], stages)
+    features = _features(looks[0], stages, classifier.size)
     kernel = feature_kernel(features or [torch.from_numpy(lab(small)).permute(2, 0, 1)], nodes, how)
     fine = resize_channels(features[0], cells).permute(1, 2, 0).numpy() if features else None
     edges = continuity_edges(small, fine, how.edge)
     explained = looks[0].classes[0].tolist()
     seeds = [
-        seed_map([map for seen in looks for map in _layer_maps(seen, stages, k)], cells, how)
+        seed_map([map for seen in looks for map in _layer_maps(seen, stages, k, classifier.size)], cells, how)
         for k in range(len(explained))
     ]
     return _Seen(
@@ -177,27 +178,28 @@ def _see_best(classifier: Classifier, photo: Photo, choice: Choice, recipe: Best
     )
 
 
-def _layer_maps(seen: Look, stages: Stages, k: int) -> list[Float[np.ndarray, "_ _"]]:
+def _layer_maps(seen: Look, stages: Stages, k: int, picture: tuple[int, int]) -> list[Float[np.ndarray, "_ _"]]:
     """For one class: the gradient's magnitude at the middle layer, and gradient times activation at the last."""
     names = stages.names()
     if not names:
         return [largest_magnitude(seen.gradients[0][0, k]).cpu().numpy()]
     maps = []
     if stages.middle:
-        slope = as_grid(seen.gradients[names.index(stages.middle)][:, k])[0]
+        slope = as_grid(seen.gradients[names.index(stages.middle)][:, k], picture)[0]
         maps.append(slope.norm(dim=0))
     if stages.last:
         place = names.index(stages.last)
-        evidence = as_grid(seen.gradients[place][:, k])[0] * as_grid(seen.activations[place])[0]
+        slope = as_grid(seen.gradients[place][:, k], picture)[0]
+        evidence = slope * as_grid(seen.activations[place], picture)[0]
         maps.append(evidence.sum(dim=0).clamp(min=0))
     return [map.float().cpu().numpy() for map in maps]
 
 
-def _features(seen: Look, stages: Stages) -> list[Float[Tensor, "_ _ _"]]:
+def _features(seen: Look, stages: Stages, picture: tuple[int, int]) -> list[Float[Tensor, "_ _ _"]]:
     """The activations of the fine and the middle layer, of those there are."""
     names = stages.names()
     wanted = dict.fromkeys(name for name in (stages.fine, stages.middle) if name)
-    return [as_grid(seen.activations[names.index(name)])[0].float().cpu() for name in wanted]
+    return [as_grid(seen.activations[names.index(name)], picture)[0].float().cpu() for name in wanted]
 
 
 def _multiple_of_32(size: tuple[int, int], scale: float) -> tuple[int, int]:

@@ -1,23 +1,32 @@
 """Which layers of a network still know where things are, and how to see their outputs as maps.
 
-Convolutional layers return (batch, channels, height, width). Token networks return (batch, tokens, channels); a square
-number of tokens after a few prefix tokens (class, registers) is a grid.
+`list_layers` names all that one can look at; `find_stages` the few that localization does.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from deepinside.grids import SMALLEST, find_grid
 from deepinside.probe import frozen
 
-SMALLEST = 4  # a coarser grid places nothing
-PREFIXES = range(9)  # class token, distillation token, registers
 NEAR = 1.35  # a grid counts as one of stride s if it is within this factor of it
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer as `named_modules` calls it: its kind, its output's shape for one image, its grid if it has one."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    grid: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
@@ -41,9 +50,8 @@ class Stages:
 def find_stages(network: nn.Module, size: tuple[int, int], larger: tuple[int, int]) -> Stages:
     """The stages of a network for images of `size`, found by running it once, on a private copy."""
     private = frozen(network)
-    parameter = next(iter([*private.parameters(), *private.buffers()]), torch.zeros(()))
-    blank = torch.zeros(1, 3, *size, device=parameter.device, dtype=parameter.dtype)
-    seen = _grids(private, blank)
+    blank = _blank(private, size)
+    seen = [(name, side) for name, shape in _shapes(private, blank) if (side := _coarse(shape, size))]
     if not seen:
         return Stages(None, None, None, False)
     children = _children_of_sequences(private)
@@ -57,44 +65,39 @@ def find_stages(network: nn.Module, size: tuple[int, int], larger: tuple[int, in
     return Stages(fine[-1] if fine else None, middle, last, _runs(private, blank, larger))
 
 
-def as_grid(output: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch channels height width"]:
-    """A layer's output, or its gradient, as maps; only for outputs that `grid_side` knows."""
-    if output.ndim == 4:
-        return output
-    side, prefix = _square(output.shape[1])
-    grid: Tensor = output[:, prefix:].transpose(1, 2).unflatten(2, (side, side))
-    return grid
+def list_layers(network: nn.Module, size: tuple[int, int]) -> list[Layer]:
+    """The layers that run for an image of (height, width), in the order in which they finish, on a private copy.
+
+    Layers that return no tensor are left out. One that runs more than once stands where it ran last.
+
+    >>> list_layers(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), (8, 8))[0]
+    Layer(name='0', kind='Conv2d', shape=(8, 6, 6), grid=(6, 6))
+    """
+    private = frozen(network)
+    kinds = {name: type(module).__name__ for name, module in private.named_modules()}
+    layers: dict[str, Layer] = {}
+    for name, shape in _shapes(private, _blank(private, size)):
+        grid = find_grid(shape, size)
+        layers.pop(name, None)
+        layers[name] = Layer(name, kinds[name], tuple(shape[1:]), grid and (grid.rows, grid.columns))
+    return list(layers.values())
 
 
-def grid_side(output: object, width: int) -> int | None:
-    """The height of the grid of a layer's output, or None where it has none, or none coarser than the image."""
-    if not isinstance(output, Tensor):
+def _coarse(shape: Sequence[int], size: tuple[int, int]) -> int | None:
+    """The rows of the grid of a layer's output, or None where it has none that is fit to place an object."""
+    grid = find_grid(shape, size)
+    if grid is None or min(grid.rows, grid.columns) < SMALLEST:
         return None
-    if output.ndim == 4 and SMALLEST <= output.shape[2] < width and SMALLEST <= output.shape[3] < width:
-        return output.shape[2]
-    if output.ndim == 3:
-        side, _ = _square(output.shape[1])
-        return side if side >= SMALLEST else None
-    return None
+    return grid.rows if grid.rows < size[0] and grid.columns < size[1] else None
 
 
-def _square(tokens: int) -> tuple[int, int]:
-    """(side, prefix) with side**2 + prefix tokens, or (0, 0)."""
-    for prefix in PREFIXES:
-        side = math.isqrt(max(tokens - prefix, 0))
-        if side >= SMALLEST and side * side == tokens - prefix:
-            return side, prefix
-    return 0, 0
-
-
-def _grids(private: nn.Module, blank: Tensor) -> list[tuple[str, int]]:
-    """Names of layers in the order in which they finish, with the side of their grid."""
-    seen: list[tuple[str, int]] = []
+def _shapes(private: nn.Module, blank: Tensor) -> list[tuple[str, Sequence[int]]]:
+    """The shapes that layers return for one image, in the order in which they finish."""
+    seen: list[tuple[str, Sequence[int]]] = []
 
     def hook(name: str, output: object) -> None:
-        side = grid_side(output, blank.shape[-1])
-        if side:
-            seen.append((name, side))
+        if isinstance(output, Tensor) and output.ndim > 1 and len(output) == 1:
+            seen.append((name, output.shape))
 
     handles = [
         module.register_forward_hook(lambda _, __, output, name=name: hook(name, output))
@@ -108,6 +111,11 @@ def _grids(private: nn.Module, blank: Tensor) -> list[tuple[str, int]]:
         for handle in handles:
             handle.remove()
     return seen
+
+
+def _blank(private: nn.Module, size: tuple[int, int]) -> Float[Tensor, "1 3 height width"]:
+    parameter = next(iter([*private.parameters(), *private.buffers()]), torch.zeros(()))
+    return torch.zeros(1, 3, *size, device=parameter.device, dtype=parameter.dtype)
 
 
 def _children_of_sequences(network: nn.Module) -> set[str]:

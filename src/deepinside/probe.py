@@ -8,8 +8,9 @@ into one network at the same time, even while another trains it.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -22,6 +23,8 @@ from torch import Tensor, nn
 from deepinside.errors import DeepInsideError, nearest
 from deepinside.folded import folded
 from deepinside.logits import logits_of
+from deepinside.relu import RectifierRule
+from deepinside.targets import Score, scores_of
 
 IMAGE = ""  # the name of the place where the image enters, as `named_modules` calls the network itself
 
@@ -29,13 +32,26 @@ Choice = Callable[[Float[Tensor, "batch classes"]], Int[Tensor, "batch k"]]
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one look into a network saw; `activations` and `gradients` are in the order of the layers asked for."""
+class Passes:
+    """What came back from k scores of every image, in the order of the layers asked for.
+
+    `rectifiers` counts, by spelling, the rectifier calls that the rule acted on; nothing under the rule "gradient",
+    which is autograd's own. `others` counts the activations on the way that no rule acts on.
+    """
+
+    scores: Float[Tensor, "batch k"]
+    activations: tuple[Float[Tensor, "batch ..."], ...]
+    gradients: tuple[Float[Tensor, "batch k ..."], ...]
+    rectifiers: Mapping[str, int]
+    others: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Look(Passes):
+    """What one look into a network at its classes saw: their logits as well, and which classes the scores are of."""
 
     logits: Float[Tensor, "batch classes"]
     classes: Int[Tensor, "batch k"]
-    activations: tuple[Float[Tensor, "batch ..."], ...]
-    gradients: tuple[Float[Tensor, "batch k ..."], ...]
 
 
 def look(
@@ -43,6 +59,7 @@ def look(
     images: Float[Tensor, "batch 3 height width"],
     classes: Int[Tensor, "batch k"] | Choice,
     layers: Sequence[str] = (IMAGE,),
+    rule: str = "gradient",
 ) -> Look:
     """Forward once, then once backward for each of the k classes of every image.
 
@@ -52,22 +69,81 @@ def look(
         classes: the classes of each image, or how to choose them once the logits are known.
         layers: where to read activations, and gradients of the class scores with respect to them. The graph
             begins at the first of them, so a look at a deep layer costs little more than a forward pass.
+        rule: how the signal passes rectifiers, one of `relu.RULES`.
 
-    Raises `DeepInsideError` for an unknown layer, outputs that are no logits, and scores that are not finite.
+    Raises `DeepInsideError` for an unknown layer, outputs that are no logits, scores that are not finite or do not
+    depend on a layer, and a rule that found nothing to act on.
     """
-    # Gradients are wanted whatever mode the caller is in, and only for this private copy of the pixels.
-    with torch.inference_mode(False), torch.enable_grad(), _Taps(private, layers) as taps:
-        logits = logits_of(private(taps.image(images)), len(images))
+    logits, chosen = images.new_empty(0), images.new_empty(0)
+
+    def scores(output: object) -> Float[Tensor, "batch k"]:
+        nonlocal logits, chosen
+        logits = logits_of(output, len(images))
         chosen = classes(logits.detach()) if callable(classes) else classes.to(logits.device)
         _check_classes(chosen, logits)
-        columns = logits.gather(1, chosen).unbind(dim=1)
+        return logits.gather(1, chosen)
+
+    passes = _passes(private, images, scores, None, layers, rule)
+    return Look(**vars(passes), logits=logits.detach(), classes=chosen)
+
+
+def look_at(
+    private: nn.Module,
+    images: Float[Tensor, "batch 3 height width"],
+    score: Score,
+    layers: Sequence[str] = (IMAGE,),
+    rule: str = "gradient",
+) -> Passes:
+    """Forward once and backward once from any score of the output, or of the layer that `score.layer` names.
+
+    Arguments and errors as `look`; k is 1.
+    """
+    place = getattr(score, "layer", None)
+    return _passes(private, images, lambda value: scores_of(score, value, len(images))[:, None], place, layers, rule)
+
+
+def _passes(
+    private: nn.Module,
+    images: Tensor,
+    scores: Callable[[Any], Float[Tensor, "batch k"]],
+    place: str | None,
+    layers: Sequence[str],
+    rule: str,
+) -> Passes:
+    """Read `scores` from the output, or from the layer called `place`, and go back from each of their columns."""
+    watch = RectifierRule(rule)
+    # Gradients are wanted whatever mode the caller is in, and only for this private copy of the pixels.
+    with torch.inference_mode(False), torch.enable_grad(), _Taps(private, layers, place, watch) as taps:
+        with watch if rule != "gradient" else nullcontext():
+            output = private(taps.image(images))
+            source = output if place is None else taps.source()
+        table = scores(source)
         tapped = taps.in_order()
+        columns = table.unbind(dim=1)
         backward = [
-            torch.autograd.grad(column.sum(), tapped, retain_graph=number < len(columns) - 1)
-            for number, column in enumerate(columns)
+            _back(column.sum(), tapped, layers, keep=number < len(columns) - 1) for number, column in enumerate(columns)
         ]
-    gradients = tuple(torch.stack(passes, dim=1) for passes in zip(*backward, strict=True))
-    return Look(logits.detach(), chosen, tuple(tensor.detach() for tensor in tapped), gradients)
+    return Passes(
+        table.detach(),
+        tuple(tensor.detach() for tensor in tapped),
+        tuple(torch.stack(gradients, dim=1) for gradients in zip(*backward, strict=True)),
+        dict(watch.rectifiers),
+        dict(watch.others),
+    )
+
+
+def _back(score: Tensor, tapped: Sequence[Tensor], layers: Sequence[str], keep: bool) -> tuple[Tensor, ...]:
+    gradients: Sequence[Tensor | None] = [None] * len(tapped)
+    if score.requires_grad:
+        gradients = torch.autograd.grad(score, tapped, retain_graph=keep, allow_unused=True)
+    for gradient, name in zip(gradients, layers, strict=True):
+        if gradient is None:
+            where = f"layer {name!r}" if name else "the image"
+            raise DeepInsideError(
+                f"expected a score that depends on {where}, but nothing comes back from it; take the gradient at a "
+                "layer before the one whose score it is, in a network without detach() between"
+            )
+    return tuple(gradient for gradient in gradients if gradient is not None)
 
 
 @contextmanager
@@ -169,21 +245,27 @@ def _values(tensor: Tensor) -> Tensor:
 
 
 class _Taps:
-    """Reads the outputs of named layers while a network runs; the hooks live as long as the `with` block."""
+    """Reads the outputs of named layers while a network runs; the hooks live as long as the `with` block.
 
-    def __init__(self, private: nn.Module, layers: Sequence[str]):
+    Layers are read as leaves that gradients reach; `place` is read as it is, for a score to be taken of it.
+    """
+
+    def __init__(self, private: nn.Module, layers: Sequence[str], place: str | None, watch: RectifierRule):
         self._layers = tuple(layers)
+        self._place = place
+        self._watch = watch
         self._tapped: dict[str, Tensor] = {}
-        modules = dict(private.named_modules())
-        for name in layers:
-            if name not in modules:
-                raise DeepInsideError(f"expected the name of a layer, got {name!r}; {nearest(name, modules)}")
-        self._modules = {name: modules[name] for name in layers if name != IMAGE}
+        self._source: Tensor | None = None
+        self._modules = dict(private.named_modules())
+        for name in (*layers, place):
+            if name is not None and name not in self._modules:
+                raise DeepInsideError(f"expected the name of a layer, got {name!r}; {nearest(name, self._modules)}")
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
 
     def __enter__(self) -> _Taps:
-        for name, module in self._modules.items():
-            self._handles.append(module.register_forward_hook(self._hook(name)))
+        for name in dict.fromkeys((*self._layers, self._place)):
+            if name:  # neither the image nor the network itself
+                self._handles.append(self._modules[name].register_forward_hook(self._hook(name)))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -196,10 +278,20 @@ class _Taps:
         return self._tap(IMAGE, pixels) if IMAGE in self._layers else pixels
 
     def in_order(self) -> tuple[Tensor, ...]:
-        missing = [name for name in self._layers if name not in self._tapped]
-        if missing:
-            raise DeepInsideError(f"the network did not run its layer {missing[0]!r}; look at one that it runs")
-        return tuple(self._tapped[name] for name in self._layers)
+        """The activations of the layers."""
+        return tuple(self._ran(name, self._tapped.get(name)) for name in self._layers)
+
+    def source(self) -> Tensor:
+        """The output that the score is taken of. The rule has met what lies before it, and not what lies after."""
+        assert self._place is not None
+        source = self._ran(self._place, self._source)
+        self._watch.rectifiers, self._watch.others, self._watch.detached = self._met
+        return source
+
+    def _ran(self, name: str, tensor: Tensor | None) -> Tensor:
+        if tensor is None:
+            raise DeepInsideError(f"the network did not run its layer {name!r}; look at one that it runs")
+        return tensor
 
     def _hook(self, name: str) -> Callable[[nn.Module, object, object], Tensor]:
         def hook(_module: nn.Module, _inputs: object, output: object) -> Tensor:
@@ -208,7 +300,12 @@ class _Taps:
                     f"expected layer {name!r} to return a tensor, got {type(output).__name__}; look at a layer "
                     "inside it"
                 )
-            return self._tap(name, output)
+            passed = self._tap(name, output) if name in self._layers else output
+            if name == self._place:
+                self._source = passed
+                self._met = Counter(self._watch.rectifiers), Counter(self._watch.others), self._watch.detached
+                passed = passed.clone()
+            return passed
 
         return hook
 

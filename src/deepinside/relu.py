@@ -50,7 +50,8 @@ class RectifierRule(TorchFunctionMode):
         name: one of `RULES`.
 
     Attributes:
-        rectifiers: how many rectifier calls the block met, by spelling: `{"F.relu": 7, "torch.clamp": 1}`.
+        rectifiers: how many rectifier calls the block met, by spelling: `{"F.relu": 7, "torch.clamp": 1}`. Calls on
+            tensors that ask for no gradient do not count: nothing comes back through them.
         others: how many calls of other activations it met, by name: there the rule does not act, and the
             signal goes back by the plain gradient.
         detached: how many of the rectifier calls ran with gradients off, where no rule can act.
@@ -138,8 +139,10 @@ class RectifierRule(TorchFunctionMode):
         spelling = _SPELLINGS.get(function)
         clamp = spelling and spelling.read(args, kwargs)
         if not spelling or not clamp:
-            if function in _OTHERS:
+            if function in _OTHERS and _leads_back(*args[:1]):
                 self.others[_OTHERS[function]] += 1
+            return func(*args, **kwargs)
+        if not _leads_back(clamp.signal):
             return func(*args, **kwargs)
 
         self.rectifiers[spelling.label] += 1
@@ -198,6 +201,14 @@ class _Rectify(torch.autograd.Function):
 
 def _closed(signal: Float[Tensor, "*shape"], ceiling: float | Tensor | None) -> Bool[Tensor, "*shape"]:
     return signal <= 0 if ceiling is None else (signal <= 0) | (signal >= ceiling)
+
+
+def _leads_back(signal: Any = None) -> bool:
+    """Whether a signal can come back through a call on this tensor: those below the place that is looked at cannot.
+
+    With gradients off nobody knows; `detached` counts such calls.
+    """
+    return not isinstance(signal, Tensor) or signal.requires_grad or not torch.is_grad_enabled()
 
 
 class _Clamp(NamedTuple):

@@ -15,52 +15,88 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from deepinside.errors import DeepInsideError
-from deepinside.probe import borrowed, look
+from deepinside.grids import as_grid
+from deepinside.probe import IMAGE, borrowed, look, look_at
+from deepinside.relu import check_interceptable
+from deepinside.targets import Score
 
-Targets = int | Sequence[int] | Tensor
+Targets = int | Sequence[int] | Tensor | Score
 
 # Images that go through the network at a time: beyond this, CPU throughput no longer grows but memory does.
 CHUNK = 16
 
 
 def saliency(
-    network: nn.Module, images: Float[Tensor, "batch 3 height width"], targets: Targets
-) -> Float[Tensor, "batch *targets height width"]:
+    network: nn.Module,
+    images: Float[Tensor, "batch 3 height width"],
+    targets: Targets,
+    *,
+    layer: str | None = None,
+    rule: str = "gradient",
+) -> Float[Tensor, "batch *targets rows columns"]:
     """The saliency map of each image: the largest magnitude of dS_c/dI over the color channels.
 
     Args:
         network: any module that maps images to logits. It is left exactly as it was.
         images: RGB in [0, 1].
         targets: the class to explain: one for all images, one for each image (batch,), or several for each
-            image (batch, k), for which the network still runs forward only once.
+            image (batch, k), for which the network still runs forward only once. Or a score: a `Neuron`, `At` a layer,
+            or any function from what the network returns to one number an image, (batch,).
+        layer: where the gradient is taken, a name from `named_modules`; by default at the image. It needs a grid:
+            maps, or tokens, of which the largest magnitude over channels is taken likewise.
+        rule: how the signal passes rectifiers on its way back: `"gradient"`, `"deconvnet"` or `"guided"` (Sect. 4).
 
     Returns:
         One map an image, (batch, height, width), or (batch, k, height, width) for several targets; never
-        negative, in logits per unit of color.
+        negative, in logits per unit of color. At a layer, (batch, rows, columns) of its own grid.
 
     Raises:
-        DeepInsideError: targets that do not fit, outputs that are no logits, or scores that are not finite.
+        DeepInsideError: targets or layers that do not fit, outputs that are no logits, scores that are not finite,
+            and a rule that cannot act on this network, since it has no rectifiers or runs them out of reach.
 
-    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, 10))
-    >>> saliency(network, torch.rand(2, 3, 4, 4), targets=7).shape
-    torch.Size([2, 4, 4])
+    >>> network = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    >>> saliency(network, torch.rand(2, 3, 8, 8), targets=5).shape
+    torch.Size([2, 8, 8])
+    >>> saliency(network, torch.rand(2, 3, 8, 8), Neuron("1", 4, at=(2, 3)), rule="guided").shape
+    torch.Size([2, 8, 8])
     """
-    return largest_magnitude(gradient(network, images, targets))
+    gradients = gradient(network, images, targets, layer=layer, rule=rule)
+    if layer is None:
+        return largest_magnitude(gradients)
+    leading = gradients.shape[: 2 if _are_several(targets) else 1]
+    maps = as_grid(gradients.flatten(0, len(leading) - 1), (images.shape[2], images.shape[3]))
+    return largest_magnitude(maps).reshape(*leading, *maps.shape[2:])
 
 
 def gradient(
-    network: nn.Module, images: Float[Tensor, "batch 3 height width"], targets: Targets
-) -> Float[Tensor, "batch *targets 3 height width"]:
-    """dS_c/dI with its sign: arguments and errors as `saliency`, with the color channels kept."""
+    network: nn.Module,
+    images: Float[Tensor, "batch 3 height width"],
+    targets: Targets,
+    *,
+    layer: str | None = None,
+    rule: str = "gradient",
+) -> Float[Tensor, batch * targets_and_shape]:
+    """dS_c/dI with its sign: arguments and errors as `saliency`; color channels, or the layer's shape, are kept.
+
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, 10))
+    >>> gradient(network, torch.rand(2, 3, 4, 4), targets=[3, 7]).shape
+    torch.Size([2, 3, 4, 4])
+    """
     _check_images(images)
-    classes, several = _class_table(targets, len(images))
+    if rule != "gradient":
+        check_interceptable(network)
+    place = (IMAGE if layer is None else layer,)
     with borrowed(network, images) as private:
-        maps = [
-            look(private, some_images, some_classes).gradients[0]
-            for some_images, some_classes in zip(images.split(CHUNK), classes.split(CHUNK), strict=True)
+        if callable(targets):
+            scored = [look_at(private, some, targets, place, rule).gradients[0] for some in images.split(CHUNK)]
+            return torch.cat(scored)[:, 0]
+        classes = _class_table(targets, len(images))
+        passes = [
+            look(private, some, some_classes, place, rule).gradients[0]
+            for some, some_classes in zip(images.split(CHUNK), classes.split(CHUNK), strict=True)
         ]
-    stacked = torch.cat(maps)
-    return stacked if several else stacked[:, 0]
+    stacked = torch.cat(passes)
+    return stacked if _are_several(targets) else stacked[:, 0]
 
 
 def largest_magnitude(
@@ -116,8 +152,13 @@ def _check_images(images: Tensor) -> None:
         )
 
 
-def _class_table(targets: Targets, batch: int) -> tuple[Int[Tensor, "batch k"], bool]:
-    """Targets in any accepted form -> (batch, k), and whether the caller asked for several an image."""
+def _are_several(targets: Targets) -> bool:
+    """Whether the caller asked for several maps an image."""
+    return not callable(targets) and torch.as_tensor(targets).ndim == 2
+
+
+def _class_table(targets: int | Sequence[int] | Tensor, batch: int) -> Int[Tensor, "batch k"]:
+    """Targets in any accepted form -> (batch, k)."""
     table = torch.as_tensor(targets)
     if table.is_floating_point() or table.dtype == torch.bool:
         raise DeepInsideError(f"expected class numbers as targets, got values of type {table.dtype}")
@@ -128,4 +169,4 @@ def _class_table(targets: Targets, batch: int) -> tuple[Int[Tensor, "batch k"], 
             f"expected one target for all {batch} images, one for each ({batch},) or several for each "
             f"({batch}, k); got {tuple(table.shape)}"
         )
-    return (table.long(), True) if table.ndim == 2 else (table.long()[:, None], False)
+    return table.long() if table.ndim == 2 else table.long()[:, None]
