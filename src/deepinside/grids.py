@@ -34,8 +34,8 @@ class Grid(NamedTuple):
 def find_grid(shape: Sequence[int], picture: tuple[int, int] = SQUARE) -> Grid | None:
     """The grid in an output of this shape for pictures of (height, width), or None where there is none.
 
-    >>> find_grid((1, 64, 56, 56)), find_grid((1, 197, 384))
-    (Grid(rows=56, columns=56, channels_last=False, prefix=None), Grid(rows=14, columns=14, channels_last=False, prefix=1))
+    >>> find_grid((1, 197, 384))
+    Grid(rows=14, columns=14, channels_last=False, prefix=1)
     """
     aspect = picture[0] / picture[1]
     if len(shape) == 4:
