@@ -6,7 +6,7 @@ import torch
 import torchvision
 from torch import nn
 
-from deepinside.folded import TOLERANCE, folded
+from deepinside.folded import TOLERANCE, _Clipped, _Evened, folded, spend
 from deepinside.probe import frozen, look
 
 
@@ -96,3 +96,73 @@ def test_the_original_keeps_its_weights():
     before = {name: value.clone() for name, value in network.state_dict().items()}
     folded(frozen(network), torch.rand(1, 3, 16, 16))
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("size", [64, 65, (64, 97), (33, 64)])
+@pytest.mark.parametrize("side", [3, 5])
+def test_an_even_kernel_does_what_uneven_padding_does(size, side):
+    from timm.layers import Conv2dSame
+
+    torch.manual_seed(0)
+    original = frozen(Conv2dSame(4, 4, side, stride=2, groups=4).double())
+    images = torch.rand(2, 4, *((size, size) if isinstance(size, int) else size), dtype=torch.float64)
+    evened = _Evened(original)
+    assert torch.allclose(evened(images), original(images), rtol=1e-12, atol=1e-12)
+    signal = torch.rand_like(original(images))
+    pulled = [
+        torch.autograd.grad(f(x), x, signal)[0] for f in (evened, original) for x in [images.clone().requires_grad_()]
+    ]
+    assert torch.allclose(*pulled, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("original", [nn.ReLU(True), nn.ReLU6(True), nn.Hardtanh(-0.5, 1.5, True)])
+@pytest.mark.parametrize("once", [True, False])
+def test_a_rectifier_that_keeps_its_output_is_the_same_to_the_bit(original, once):
+    signal = torch.cat([torch.randn(500) * 4, torch.tensor([0.0, 6.0, -0.5, 1.5])])
+    down = torch.randn(504)
+    network = nn.Sequential(_Clipped(original))
+    spend(network, once)
+    expected, came = (f((x := signal.clone().requires_grad_()) * 1) for f in (original, network))
+    values = expected.detach().clone()
+    assert torch.equal(came, values)
+    x = signal.clone().requires_grad_()
+    assert torch.equal(
+        torch.autograd.grad(network(x * 1), x, down)[0], torch.autograd.grad(original(x * 1), x, down)[0]
+    )
+
+
+def test_memory_is_spent_only_where_nobody_holds_it():
+    """Two classes go back through one graph, and layers that are read keep what they returned."""
+    torch.manual_seed(0)
+    network = frozen(timm.create_model("tf_efficientnet_lite0", num_classes=10).double())
+    images = torch.rand(2, 3, 64, 64, dtype=torch.float64)
+    fast = folded(network, images[:1])
+    assert any(isinstance(module, _Clipped) for module in fast.modules())
+    look(fast, images, torch.tensor([[1], [3]]))
+    for classes, layers in (
+        (torch.tensor([[1, 2], [3, 4]]), ("",)),
+        (torch.tensor([[1], [3]]), ("", "blocks.1.0.bn1")),
+    ):
+        slow, quick = look(network, images, classes, layers), look(fast, images, classes, layers)
+        for ours, theirs in zip(
+            (*quick.gradients, *quick.activations), (*slow.gradients, *slow.activations), strict=True
+        ):
+            assert torch.allclose(ours, theirs, rtol=1e-7, atol=1e-9 * float(theirs.abs().max()))
+
+
+class Overwrites(nn.Module):
+    """Adds into what a clipped rectifier returned, which PyTorch's own way back allows."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution, self.act = nn.Conv2d(3, 3, 1), nn.ReLU6(inplace=True)
+
+    def forward(self, images):
+        features = self.act(self.convolution(images))
+        features += images
+        return features.mean((2, 3))
+
+
+def test_a_network_that_writes_over_a_rectifier_is_left_as_it_is():
+    network = frozen(Overwrites())
+    assert folded(network, torch.rand(1, 3, 8, 8)) is network

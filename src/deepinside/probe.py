@@ -21,9 +21,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from deepinside.errors import DeepInsideError, nearest
-from deepinside.folded import folded
+from deepinside.folded import folded, spend
 from deepinside.logits import logits_of
-from deepinside.relu import RectifierRule
+from deepinside.relu import RectifierRule, check_interceptable
 from deepinside.targets import Score, scores_of
 
 IMAGE = ""  # the name of the place where the image enters, as `named_modules` calls the network itself
@@ -120,6 +120,7 @@ def _passes(
         table = scores(source)
         tapped = taps.in_order()
         columns = table.unbind(dim=1)
+        spend(private, once=len(columns) == 1 and set(layers) == {IMAGE})
         backward = [
             _back(column.sum(), tapped, layers, keep=number < len(columns) - 1) for number, column in enumerate(columns)
         ]
@@ -147,12 +148,19 @@ def _back(score: Tensor, tapped: Sequence[Tensor], layers: Sequence[str], keep: 
 
 
 @contextmanager
-def borrowed(network: nn.Module, images: Float[Tensor, "batch 3 height width"]) -> Iterator[nn.Module]:
+def borrowed(
+    network: nn.Module, images: Float[Tensor, "batch 3 height width"], rule: str = "gradient"
+) -> Iterator[nn.Module]:
     """A frozen and folded copy of the network for one thread at a time, given back at the end of the block.
 
     Copies are kept as long as the network lives, for the next call. They are made anew when any weight, statistic or
-    module of the network has changed since.
+    module of the network has changed since. A rule other than "gradient" has to see rectifiers as they are written: it
+    gets a frozen copy that is not folded, and an error where even that would keep rectifiers out of its reach.
     """
+    if rule != "gradient":
+        check_interceptable(network)
+        yield frozen(network)
+        return
     pool = _pool(network, images)
     try:
         private = pool.idle.pop()  # atomic, so that no two threads get the same

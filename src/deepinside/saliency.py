@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from deepinside.errors import DeepInsideError
 from deepinside.grids import as_grid
 from deepinside.probe import IMAGE, borrowed, look, look_at
-from deepinside.relu import check_interceptable
 from deepinside.targets import Score
 
 Targets = int | Sequence[int] | Tensor | Score
@@ -83,10 +82,8 @@ def gradient(
     torch.Size([2, 3, 4, 4])
     """
     _check_images(images)
-    if rule != "gradient":
-        check_interceptable(network)
     place = (IMAGE if layer is None else layer,)
-    with borrowed(network, images) as private:
+    with borrowed(network, images, rule) as private:
         if callable(targets):
             scored = [look_at(private, some, targets, place, rule).gradients[0] for some in images.split(CHUNK)]
             return torch.cat(scored)[:, 0]
