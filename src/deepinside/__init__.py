@@ -15,16 +15,21 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from deepinside.attribution import Attribution
     from deepinside.classifier import Classifier, load
     from deepinside.errors import DeepInsideError
     from deepinside.explain import explain, explain_each
     from deepinside.geometry import Box, Frame
     from deepinside.images import Photo, read
     from deepinside.labels import Labels
+    from deepinside.reconstruct import Reconstruction, reconstruct
     from deepinside.results import Detection, Explanation, Segmentation
     from deepinside.saliency import gradient, saliency
+    from deepinside.targets import At, Neuron
 
 _HOMES = {
+    "At": "targets",
+    "Attribution": "attribution",
     "Box": "geometry",
     "Classifier": "classifier",
     "DeepInsideError": "errors",
@@ -32,17 +37,22 @@ _HOMES = {
     "Explanation": "results",
     "Frame": "geometry",
     "Labels": "labels",
+    "Neuron": "targets",
     "Photo": "images",
+    "Reconstruction": "reconstruct",
     "Segmentation": "results",
     "explain": "explain",
     "explain_each": "explain",
     "gradient": "saliency",
     "load": "classifier",
     "read": "images",
+    "reconstruct": "reconstruct",
     "saliency": "saliency",
 }
 
 __all__ = [
+    "At",
+    "Attribution",
     "Box",
     "Classifier",
     "DeepInsideError",
@@ -50,13 +60,16 @@ __all__ = [
     "Explanation",
     "Frame",
     "Labels",
+    "Neuron",
     "Photo",
+    "Reconstruction",
     "Segmentation",
     "explain",
     "explain_each",
     "gradient",
     "load",
     "read",
+    "reconstruct",
     "saliency",
 ]
 

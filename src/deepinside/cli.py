@@ -15,6 +15,7 @@ from deepinside.errors import DeepInsideError
 if TYPE_CHECKING:
     from deepinside.classifier import Classifier
     from deepinside.explain import Outcome
+    from deepinside.reconstruct import Reconstruction
     from deepinside.results import Explanation
 
 Item = TypeVar("Item")
@@ -35,6 +36,13 @@ LabelFile = Annotated[Path | None, typer.Option("--labels", help="Class names, o
 Target = Annotated[
     list[str] | None,
     typer.Option(metavar="CLASS", help="Class to explain, by name, WordNet id or index; may be repeated."),
+]
+Rule = Annotated[str, typer.Option(help="How the signal passes rectifiers: gradient, deconvnet or guided.")]
+NeuronOption = Annotated[
+    str | None,
+    typer.Option(
+        "--neuron", metavar="LAYER:CHANNEL", help="A neuron in place of a class; @ROW,COLUMN picks its place."
+    ),
 ]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help=f"Where the pictures go.  [default: {OUT}]")]
 
@@ -100,6 +108,11 @@ def saliency(
     target: Target = None,
     top: Annotated[int, typer.Option(min=1, help="How many of the likeliest classes.")] = 1,
     preset: Annotated[str, typer.Option(help="paper: the gradient at the image; best: deep layers.")] = "paper",
+    layer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Take the gradient there; `deepinside layers` lists names.")
+    ] = None,
+    rule: Rule = "gradient",
+    neuron: NeuronOption = None,
     out: Out = None,
 ) -> None:
     """Which pixels decide: the saliency map of a photo, as a sheet and as a grey picture of the photo's size."""
@@ -111,8 +124,15 @@ def saliency(
     preset_named(preset)
     names = dict(find_photos(photos))
     classifier, targets = _classifier(model, weights, labels, target)
+    if neuron:
+        if targets or layer:
+            raise DeepInsideError("expected a neuron alone, got a class or a layer as well; give one of them")
+        raise typer.Exit(_neuron_maps(classifier, names, neuron, rule, out or OUT))
     failures = 0
-    for outcome in explain_each(classifier, _progress(list(names)), targets, top=top, preset=preset, boxes=False):
+    seen = explain_each(
+        classifier, _progress(list(names)), targets, top=top, preset=preset, boxes=False, layer=layer, rule=rule
+    )
+    for outcome in seen:
         if outcome.photo is None or outcome.explanation is None:
             failures += 1
             _print_failure(outcome, False)
@@ -125,6 +145,95 @@ def saliency(
         sheet = report.saliency_sheet(outcome.photo, outcome.explanation)
         _tell(report.save(sheet, _beside(folder, name, "saliency")))
     raise typer.Exit(1 if failures else 0)
+
+
+@app.command()
+def compare(
+    photos: Photos,
+    model: Model = "lite0",
+    weights: Weights = None,
+    labels: LabelFile = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="CLASS", help="Class to explain; the likeliest if left out.")
+    ] = None,
+    neuron: NeuronOption = None,
+    out: Out = None,
+) -> None:
+    """One sheet a photo: gradient, DeconvNet and guided maps, and the boxes of both presets, side by side."""
+    from deepinside import report
+    from deepinside.explain import explain
+    from deepinside.images import find_photos, read
+    from deepinside.localize import PRESETS
+    from deepinside.reconstruct import reconstruct_by_rules
+    from deepinside.targets import read_neuron
+
+    names = dict(find_photos(photos))
+    classifier, targets = _classifier(model, weights, labels, [target] if target else None)
+    failures = 0
+    for path in _progress(list(names)):
+        try:
+            photo = read(path)
+            rules = reconstruct_by_rules(classifier, photo, read_neuron(neuron) if neuron else target)
+            seen = {name: explain(classifier, photo, targets, top=1, preset=name).objects[0] for name in PRESETS}
+        except DeepInsideError as error:
+            failures += 1
+            print(f"deepinside: {error}", file=sys.stderr)
+            continue
+        print(path)
+        for rule, each in rules.items():
+            print(f"  {rule:<10} {_rule_text(each)}")
+        sheet = report.compare_sheet(photo, rules, {} if neuron else seen)
+        _tell(report.save(sheet, _beside(out or OUT, names[path], "compare")))
+    raise typer.Exit(1 if failures else 0)
+
+
+@app.command()
+def exciting(
+    photos: Photos,
+    neuron: Annotated[
+        str, typer.Option(metavar="LAYER:CHANNEL", help="The neuron; its strongest place in each photo.")
+    ],
+    model: Model = "lite0",
+    weights: Weights = None,
+    labels: LabelFile = None,
+    rule: Rule = "deconvnet",
+    count: Annotated[int, typer.Option(min=1, help="How many photos.")] = 9,
+    out: Out = None,
+) -> None:
+    """The photos of a folder that excite a neuron most, each with what comes back from it: one sheet."""
+    from deepinside import report
+    from deepinside.images import find_photos, read
+    from deepinside.reconstruct import most_exciting, reconstruct
+    from deepinside.targets import read_neuron
+
+    names = dict(find_photos(photos))
+    classifier, _ = _classifier(model, weights, labels, None)
+    wanted = read_neuron(neuron)
+    found, failures = most_exciting(classifier, _progress(list(names)), wanted, count)
+    for error in failures:
+        print(f"deepinside: {error}", file=sys.stderr)
+    if not found:
+        raise DeepInsideError("expected photos to look at, got none that can be read")
+    shown = [(photo, reconstruct(classifier, photo, wanted, rule=rule)) for photo in (read(path) for _, path in found)]
+    for (activation, path), _ in zip(found, shown, strict=True):
+        print(f"  {activation:8.3f}  {path}")
+    name = Path(f"{neuron.replace(':', '-').replace('@', '-')}.exciting.png")
+    _tell(report.save(report.exciting_sheet(shown), (out or OUT) / name))
+    raise typer.Exit(1 if failures else 0)
+
+
+@app.command()
+def layers(model: Model = "lite0", weights: Weights = None, labels: LabelFile = None) -> None:
+    """The layers one can look at, in the order in which they run: name, kind, shape, and grid if there is one."""
+    from deepinside.layers import list_layers
+
+    classifier, _ = _classifier(model, weights, labels, None)
+    listed = list_layers(classifier.network.model, classifier.size)
+    width = max(len(layer.name) for layer in listed)
+    for layer in listed:
+        shape = " x ".join(map(str, layer.shape))
+        grid = f"grid {layer.grid[0]} x {layer.grid[1]}" if layer.grid else ""
+        print(f"{layer.name:<{width}}  {layer.kind:<22} {shape:<18} {grid}".rstrip())
 
 
 @app.command()
@@ -194,6 +303,39 @@ def _classifier(
 
     classifier = load(model, weights=weights, labels=read_labels(labels) if labels else None)
     return classifier, [classifier.labels.find(wanted) for wanted in target] if target else None
+
+
+def _neuron_maps(classifier: Classifier, names: dict[Path, Path], neuron: str, rule: str, folder: Path) -> int:
+    """A sheet and a map of a neuron for every photo; the exit status."""
+    from deepinside import report
+    from deepinside.images import read
+    from deepinside.reconstruct import reconstruct
+    from deepinside.targets import read_neuron
+
+    wanted = read_neuron(neuron)
+    failures = 0
+    for path in _progress(list(names)):
+        try:
+            photo = read(path)
+            seen = reconstruct(classifier, photo, wanted, rule=rule)
+        except DeepInsideError as error:
+            failures += 1
+            print(f"deepinside: {error}", file=sys.stderr)
+            continue
+        print(f"{path}  {seen.target} {seen.score:.3f}, {_rule_text(seen)}")
+        _tell(report.save_map(seen.frame.map_to_photo(seen.map), _beside(folder, names[path], "map")))
+        _tell(report.save(report.neuron_sheet(photo, seen), _beside(folder, names[path], "saliency")))
+    return 1 if failures else 0
+
+
+def _rule_text(seen: Reconstruction | DeepInsideError) -> str:
+    """How many rectifiers a rule acted on, or why it could not."""
+    if isinstance(seen, DeepInsideError):
+        return str(seen)
+    if seen.rule == "gradient":
+        return "back-propagation as it is"
+    others = ", ".join(f"{count} {name}" for name, count in seen.others.items())
+    return f"acted on {sum(seen.rectifiers.values())} rectifiers" + (f"; plain gradient at {others}" if others else "")
 
 
 def _progress(items: Sequence[Item]) -> Iterable[Item]:

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 from PIL.Image import Resampling
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from deepinside.classifier import Classifier
 from deepinside.continuity import continuity_edges, feature_kernel, lab, resize_channels, seed_map
@@ -56,6 +57,8 @@ def explain(
     preset: str = DEFAULT,
     also: Sequence[int] = (),
     boxes: bool = True,
+    layer: str | None = None,
+    rule: str = "gradient",
 ) -> Explanation:
     """What the classifier saw in a photo: its likeliest classes, each with saliency, mask and box in photo pixels.
 
@@ -67,6 +70,8 @@ def explain(
         preset: the recipe of maps and cuts: `"best"` is ours, `"paper"` the paper's own (Sect. 3.1 and 3.2).
         also: indices of classes to explain besides, after the others, those among them left out.
         boxes: whether to segment; without, the result carries saliency alone.
+        layer: for the paper's preset, where the gradient is taken in place of the image.
+        rule: for the paper's preset, how the signal passes rectifiers: `"gradient"`, `"deconvnet"` or `"guided"`.
 
     A class whose score depends on no place in particular gets the whole view as its box, beside others; alone it is
     an error. Raises `DeepInsideError` for that, a photo that cannot be read, unknown classes, or scores that are not
@@ -76,7 +81,9 @@ def explain(
     photo = as_photo(photo)
     choice = _choice(classifier, targets, top, also)
     if isinstance(recipe, Paper):
-        seen = _see_as_the_paper(classifier, photo, choice, recipe)
+        seen = _see_as_the_paper(classifier, photo, choice, recipe, layer, rule)
+    elif layer is not None or rule != "gradient":
+        raise DeepInsideError(f"expected preset 'paper' for a layer or a rule of one's own, got {preset!r}")
     else:
         seen = _see_best(classifier, photo, choice, recipe)
     _check_labels(classifier, len(seen.logits))
@@ -106,12 +113,16 @@ def explain_each(
     top: int = 5,
     preset: str = DEFAULT,
     boxes: bool = True,
+    layer: str | None = None,
+    rule: str = "gradient",
 ) -> Iterator[Outcome]:
     """`explain` for every file, in order; a photo that fails gives its reason and the run goes on."""
     for path in paths:
         try:
             photo = read(path)
-            explanation = explain(classifier, photo, targets, top=top, preset=preset, boxes=boxes)
+            explanation = explain(
+                classifier, photo, targets, top=top, preset=preset, boxes=boxes, layer=layer, rule=rule
+            )
         except DeepInsideError as error:
             yield Outcome(path, error=error)
         else:
@@ -129,19 +140,31 @@ class _Seen:
     segment: Callable[[Float[np.ndarray, "_ _"]], Segmentation]
 
 
-def _see_as_the_paper(classifier: Classifier, photo: Photo, choice: Choice, recipe: Paper) -> _Seen:
+def _see_as_the_paper(
+    classifier: Classifier, photo: Photo, choice: Choice, recipe: Paper, layer: str | None, rule: str
+) -> _Seen:
     """Ten crops of the photo's central square; for each class the average of their maps (Sect. 3.1)."""
     height, width = (round(side * recipe.enlarge) for side in classifier.size)
     frame = Frame.center(photo.width, photo.height, width=width, height=height)
     image = view(photo, frame, classifier.resample).to(classifier.device)
     crops = ten_crops(image, classifier.size)
-    with borrowed(classifier.network, crops) as private:
-        seen = look(private, crops, choice)
-    maps = put_back(largest_magnitude(seen.gradients[0]), (height, width)).cpu().numpy()
+    with borrowed(classifier.network, crops, rule) as private:
+        seen = look(private, crops, choice, (layer or IMAGE,), rule)
+    maps = put_back(_maps_of_crops(seen.gradients[0], classifier.size), (height, width)).cpu().numpy()
     pixels = _pixels(image)
     return _Seen(
         seen.logits.mean(dim=0), seen.classes[0].tolist(), frame, list(maps), lambda map: by_color(pixels, map, recipe)
     )
+
+
+def _maps_of_crops(
+    gradients: Float[Tensor, "crops k ..."], size: tuple[int, int]
+) -> Float[Tensor, "crops k height width"]:
+    """The largest magnitude over channels; a layer's coarser grid is interpolated to the crop's pixels."""
+    maps = largest_magnitude(as_grid(gradients.flatten(0, 1), size))
+    if maps.shape[1:] != size:
+        maps = interpolate(maps[:, None].float(), size, mode="bilinear", align_corners=False)[:, 0]
+    return maps.reshape(*gradients.shape[:2], *size)
 
 
 def _see_best(classifier: Classifier, photo: Photo, choice: Choice, recipe: Best) -> _Seen:

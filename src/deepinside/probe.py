@@ -26,6 +26,7 @@ from deepinside.logits import logits_of
 from deepinside.relu import RectifierRule, check_interceptable
 from deepinside.targets import Score, scores_of
 
+BEHIND = "model"  # what `Normalized` calls the network behind it
 IMAGE = ""  # the name of the place where the image enters, as `named_modules` calls the network itself
 
 Choice = Callable[[Float[Tensor, "batch classes"]], Int[Tensor, "batch k"]]
@@ -252,6 +253,15 @@ def _values(tensor: Tensor) -> Tensor:
         return tensor.clone() if tensor.is_inference() else tensor.detach()
 
 
+def _find(modules: Mapping[str, nn.Module], name: str) -> nn.Module:
+    """The layer of that name; a classifier's own names hold, too, where it lies behind its normalization."""
+    for spelled in (name, f"{BEHIND}.{name}"):
+        if spelled in modules:
+            return modules[spelled]
+    known = [known.removeprefix(f"{BEHIND}.") for known in modules]
+    raise DeepInsideError(f"expected the name of a layer, got {name!r}; {nearest(name, known)}")
+
+
 class _Taps:
     """Reads the outputs of named layers while a network runs; the hooks live as long as the `with` block.
 
@@ -264,10 +274,8 @@ class _Taps:
         self._watch = watch
         self._tapped: dict[str, Tensor] = {}
         self._source: Tensor | None = None
-        self._modules = dict(private.named_modules())
-        for name in (*layers, place):
-            if name is not None and name not in self._modules:
-                raise DeepInsideError(f"expected the name of a layer, got {name!r}; {nearest(name, self._modules)}")
+        modules = dict(private.named_modules())
+        self._modules = {name: _find(modules, name) for name in (*layers, place) if name is not None}
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
 
     def __enter__(self) -> _Taps:
