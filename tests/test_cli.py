@@ -112,6 +112,7 @@ def test_models_lists_what_load_takes(deepinside):
     assert status == 0
     assert [line.split()[0] for line in out.splitlines()] == [
         "lite0", "lite1", "lite2", "timm:NAME", "torchvision:NAME", "hf:ID",
+        "FILE.py:NAME",
     ]  # fmt: skip
 
 
@@ -153,3 +154,54 @@ def test_progress_bar_is_silent_in_a_pipe():
 def test_help_loads_nothing_heavy():
     code = "import sys; from deepinside import cli; assert not {'torch', 'numpy', 'PIL'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_layers_lists_what_can_be_looked_at(deepinside):
+    status, out, _ = deepinside("layers")
+    assert status == 0
+    lines = [line.split() for line in out.splitlines()]
+    assert ["blocks.2.0.conv_pw", "Conv2d", "144", "x", "56", "x", "56", "grid", "56", "x", "56"] in lines
+    assert lines[-1][0] == "classifier"
+
+
+def test_saliency_of_a_neuron_under_a_rule(deepinside, photos, tmp_path):
+    arguments = ("--neuron", "blocks.2.1:7", "--rule", "guided", "--out", tmp_path)
+    status, out, _ = deepinside("saliency", photos / "cat.jpg", *arguments)
+    assert status == 0
+    assert "blocks.2.1:7" in out
+    assert "rectifiers" in out
+    with Image.open(tmp_path / "cat.map.png") as map:
+        assert map.size == (451, 300)
+    status, _, error = deepinside("saliency", photos / "cat.jpg", "--target", "tabby", *arguments)
+    assert (status, "give one of them" in error) == (2, True)
+
+
+def test_saliency_at_a_layer_under_a_rule(deepinside, photos, tmp_path):
+    plain, guided = tmp_path / "plain", tmp_path / "guided"
+    assert deepinside("saliency", photos / "cat.jpg", "--layer", "blocks.2", "--out", plain)[0] == 0
+    status, _, _ = deepinside(
+        "saliency", photos / "cat.jpg", "--layer", "blocks.2", "--rule", "guided", "--out", guided
+    )
+    assert status == 0
+    maps = [np.asarray(Image.open(folder / "cat.map.png")) for folder in (plain, guided)]
+    assert not np.array_equal(*maps)
+    status, _, error = deepinside("saliency", photos / "cat.jpg", "--layer", "blocks.2", "--preset", "best")
+    assert (status, error.count("\n")) == (1, 1)
+    assert "preset 'paper'" in error
+
+
+def test_compare_draws_every_rule_and_preset(deepinside, photos, tmp_path):
+    status, out, _ = deepinside("compare", photos / "cat.jpg", "--out", tmp_path)
+    assert status == 0
+    assert out.count("acted on 33 rectifiers") == 2
+    sheet = np.asarray(Image.open(tmp_path / "cat.compare.png").convert("RGB"))
+    assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 20000
+
+
+def test_exciting_ranks_the_photos_of_a_folder(deepinside, photos, tmp_path):
+    status, out, _ = deepinside("exciting", photos, "--neuron", "blocks.2.1:7", "--out", tmp_path)
+    assert status == 0
+    activations = [float(line.split()[0]) for line in out.splitlines() if ".jpg" in line]
+    assert len(activations) == 4
+    assert activations == sorted(activations, reverse=True)
+    assert (tmp_path / "blocks.2.1-7.exciting.png").stat().st_size > 10000

@@ -7,8 +7,9 @@ import deepinside
 
 def test_exported_names_are_the_public_surface():
     assert deepinside.__all__ == [
-        "Box", "Classifier", "DeepInsideError", "Detection", "Explanation", "Frame", "Labels", "Photo", "Segmentation",
-        "explain", "explain_each", "gradient", "load", "read", "saliency",
+        "At", "Attribution", "Box", "Classifier", "DeepInsideError", "Detection", "Explanation", "Frame", "Labels",
+        "Neuron", "Photo", "Reconstruction", "Segmentation", "explain", "explain_each", "gradient", "load", "read",
+        "reconstruct", "saliency",
     ]  # fmt: skip
 
 

@@ -1,7 +1,10 @@
 """Saliency against finite differences, a backward pass written by hand, and slow loops."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -9,6 +12,7 @@ from torch.nn import functional as F
 from conftest import state_of
 from deepinside.errors import DeepInsideError
 from deepinside.saliency import CHUNK, gradient, largest_magnitude, put_back, saliency, ten_crops
+from deepinside.targets import At, Neuron
 
 
 def images_of(count, size=8, seed=0):
@@ -147,3 +151,160 @@ def test_largest_magnitude_equals_a_loop():
     ours = largest_magnitude(values)
     for image, row, column in np.ndindex(2, 4, 5):
         assert ours[image, row, column] == max(abs(v) for v in values[image, :, row, column].tolist())
+
+
+# ---------------------------------------------------------------------------------- layers, neurons and rules (Sect. 4)
+
+
+class Mixed(nn.Module):
+    """A rectifier in every way of writing one, between convolutions and max-pooling with switches."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolutions = nn.ModuleList([nn.Conv2d(3 if k == 0 else 4, 4, 3, padding=1) for k in range(9)])
+        self.shared = nn.ReLU(inplace=True)
+        self.head = nn.Linear(4 * 16, 5)
+
+    def forward(self, x):
+        spellings = (
+            self.shared, F.relu, torch.relu, lambda x: x.relu(), lambda x: x.relu_(), lambda x: x.clamp(min=0),
+            lambda x: F.threshold(x, 0.0, 0.0), lambda x: F.relu6(x * 0.1), self.shared,
+        )  # fmt: skip
+        for convolution, rectify in zip(self.convolutions, spellings, strict=True):
+            x = rectify(convolution(x))
+        return self.head(F.max_pool2d(x, 2).flatten(1))
+
+
+@pytest.fixture
+def mixed():
+    torch.manual_seed(1)
+    return Mixed().double().eval()
+
+
+def by_hand(network, image, target, rule):
+    """The network backwards, one layer after the other: flipped kernels, switches, and the rule's masks."""
+    befores, x = [], image
+    for number, convolution in enumerate(network.convolutions):
+        before = convolution(x) * (0.1 if number == 7 else 1)
+        befores.append(before.detach())
+        x = before.clamp(0, 6) if number == 7 else before.clamp(min=0)
+    _, switches = F.max_pool2d(x, 2, return_indices=True)
+    at_pool = network.head.weight[target].detach().view(1, 4, 4, 4)
+    signal = F.max_unpool2d(at_pool, switches, 2)
+    for number in reversed(range(9)):
+        before = befores[number]
+        active = (before > 0) & (before < 6) if number == 7 else before > 0
+        mask = {"gradient": active, "deconvnet": signal > 0, "guided": active & (signal > 0)}[rule]
+        signal = signal * mask * (0.1 if number == 7 else 1)
+        kernel = network.convolutions[number].weight.detach().flip(2, 3).transpose(0, 1)
+        signal = F.conv2d(signal, kernel, padding=1)
+    return signal
+
+
+@pytest.mark.parametrize("rule", ["gradient", "deconvnet", "guided"])
+def test_rules_equal_a_deconvnet_written_by_hand(mixed, rule):
+    image = images_of(1)
+    expected = by_hand(mixed, image, 2, rule)
+    assert expected.abs().max() > 0
+    before = state_of(mixed)
+    first, second = (gradient(mixed, image, 2, rule=rule) for _ in range(2))
+    assert torch.allclose(first, expected, rtol=1e-6, atol=1e-12)
+    assert torch.equal(first, second)
+    assert state_of(mixed) == before
+
+
+@pytest.mark.parametrize("rule", ["gradient", "deconvnet", "guided"])
+def test_neurons_channels_and_functions_as_targets(mixed, rule):
+    images = images_of(2)
+    neuron = Neuron("convolutions.4", 1, at=(3, 5))
+    maps = gradient(mixed, images, neuron, rule=rule)
+    reached = (maps.abs().amax(1) > 0).nonzero()
+    assert len(reached), "something came back"
+    # Five 3 x 3 convolutions see five pixels to every side.
+    assert (reached[:, 1] - 3).abs().max() <= 5
+    assert (reached[:, 2] - 5).abs().max() <= 5
+    same = gradient(mixed, images, At("convolutions.4", lambda a: a[:, 1, 3, 5]), rule=rule)
+    assert torch.equal(maps, same)
+
+
+def test_a_contrast_of_two_classes_is_the_difference_of_their_gradients(mixed):
+    images = images_of(3)
+    contrast = gradient(mixed, images, lambda logits: logits[:, 1] - logits[:, 4])
+    apart = gradient(mixed, images, torch.tensor([[1, 4]] * 3))
+    assert torch.allclose(contrast, apart[:, 0] - apart[:, 1], rtol=1e-10, atol=1e-14)
+
+
+def test_any_output_can_be_a_target():
+    class Segments(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution = nn.Conv2d(3, 4, 3, padding=1)
+
+        def forward(self, images):
+            return {"out": self.convolution(images), "aux": None}
+
+    network = Segments().double()
+    maps = saliency(network, images_of(1), lambda output: output["out"][:, 2, 4, 4])
+    assert (maps[0] > 0).nonzero().tolist() == [[y, x] for y in (3, 4, 5) for x in (3, 4, 5)]
+
+
+def test_gradient_at_a_layer_equals_autograd_by_hand(mixed):
+    images = images_of(2)
+    ours = gradient(mixed, images, [0, 3], layer="convolutions.8")
+    kept = []
+    handle = mixed.convolutions[8].register_forward_hook(lambda _, __, output: kept.append(output) or output.clone())
+    logits = mixed(images)
+    handle.remove()
+    (expected,) = torch.autograd.grad(logits[0, 0] + logits[1, 3], kept)
+    assert torch.allclose(ours, expected, rtol=1e-12)
+    assert torch.equal(saliency(mixed, images, [0, 3], layer="convolutions.8"), ours.abs().amax(1))
+    several = saliency(mixed, images, torch.tensor([[0, 3], [1, 2]]), layer="convolutions.8")
+    assert several.shape == (2, 2, 8, 8)
+
+
+def test_tokens_of_a_real_vit_become_maps():
+    torch.manual_seed(0)
+    network = timm.create_model("vit_tiny_patch16_224", depth=3, num_classes=5).eval()
+    images = torch.rand(2, 3, 224, 224)
+    raw = gradient(network, images, 1, layer="blocks.1")
+    maps = saliency(network, images, 1, layer="blocks.1")
+    assert raw.shape == (2, 197, 192)
+    assert torch.equal(maps, raw[:, 1:].abs().amax(2).view(2, 14, 14))
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda n, x: saliency(n, x, 0, layer="nowhere"), "name of a layer.*'nowhere'"),
+    (lambda n, x: saliency(n, x, 0, layer="head"), "with a grid"),
+    (lambda n, x: saliency(n, x, 0, rule="deconv"), "gradient, deconvnet, guided"),
+    (lambda n, x: gradient(n, x, Neuron("convolutions.2", 0), layer="convolutions.5"), "depends on layer"),
+    (lambda n, x: gradient(n, x, Neuron("convolutions.0", 0), rule="guided"), "met none"),
+    (lambda n, x: gradient(n, x, 0, layer="head", rule="guided"), "met none"),
+    (lambda n, x: gradient(n, x, lambda logits: logits), "one number for each of 2 images"),
+    (lambda n, x: gradient(torch.compile(nn.Sequential(nn.Flatten(), nn.ReLU())), x, 0, rule="guided"), "compiled"),
+    (lambda n, x: gradient(nn.Sequential(nn.Flatten(), nn.GELU()), x, 0, rule="guided"), "gelu"),
+])  # fmt: skip
+def test_what_cannot_be_answered_is_told_and_leaves_no_trace(unchecked, mixed, call, message):
+    before = state_of(mixed)
+    with pytest.raises(DeepInsideError, match=message):
+        call(mixed, images_of(2))
+    assert state_of(mixed) == before
+
+
+@pytest.mark.parametrize("around", [
+    torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu", enabled=False), torch.enable_grad,
+])  # fmt: skip
+def test_modes_around_a_rule_do_not_matter(mixed, around):
+    mixed.train().requires_grad_(False)
+    expected = gradient(mixed, images_of(1), 2, rule="guided")
+    with around():
+        assert torch.equal(gradient(mixed, images_of(1), 2, rule="guided"), expected)
+
+
+def test_eight_threads_mixing_rules_on_one_network(mixed):
+    images, rules = images_of(1), ("gradient", "deconvnet", "guided")
+    expected = {rule: gradient(mixed, images, 2, rule=rule) for rule in rules}
+    with ThreadPoolExecutor(8) as pool:
+        answers = pool.map(
+            lambda k: torch.equal(gradient(mixed, images, 2, rule=rules[k % 3]), expected[rules[k % 3]]), range(2000)
+        )
+        assert sum(not right for right in answers) == 0

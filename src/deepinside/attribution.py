@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float
+from typing import Any
+
 from torch import Tensor, nn
 
 from deepinside.saliency import Targets, gradient
@@ -29,9 +30,15 @@ class Attribution:
         self.rule = rule
         self.absolute = absolute
 
-    def attribute(
-        self, inputs: Float[Tensor, "batch 3 height width"], target: Targets = 0
-    ) -> Float[Tensor, "batch 3 height width"]:
-        """One number for each number of the inputs. Arguments and errors as `deepinside.saliency`."""
-        slopes = gradient(self.network, inputs, target, rule=self.rule)
-        return slopes.abs() if self.absolute else slopes
+    def attribute(self, inputs: Any, target: Targets = 0) -> Any:
+        """One number for each number of the inputs. Arguments and errors as `deepinside.saliency`.
+
+        Args:
+            inputs: images (batch, 3, height, width), RGB in [0, 1], or a tuple of one such tensor, as Captum's metrics
+                pass them; what comes back has the same form.
+            target: a class, one an image, or a score.
+        """
+        (images,) = inputs if isinstance(inputs, tuple) else (inputs,)
+        slopes: Tensor = gradient(self.network, images, target, rule=self.rule)
+        slopes = slopes.abs() if self.absolute else slopes
+        return (slopes,) if isinstance(inputs, tuple) else slopes

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from deepinside.errors import DeepInsideError
 from deepinside.logits import logits_of
 
 # How far the largest output may move, relative to it: single precision rounds differently when sums are reordered.
@@ -44,8 +45,8 @@ def folded(private: nn.Module, example: Float[Tensor, "1 3 height width"]) -> nn
             _replace(fast, _is_unevenly_padded, _Evened)
             fast = fast.to(memory_format=torch.channels_last)
             alike = _alike(_answer(fast, example), _answer(private, example))
-    except (RuntimeError, TypeError, NotImplementedError, AttributeError):
-        return private  # scripted, quantized, weight-tied in odd ways: slower, and as right as before
+    except (RuntimeError, TypeError, NotImplementedError, AttributeError, DeepInsideError):
+        return private  # scripted, quantized, no classifier at all: slower, and as right as before
     return fast if alike else private
 
 

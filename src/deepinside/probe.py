@@ -81,6 +81,7 @@ def look(
         nonlocal logits, chosen
         logits = logits_of(output, len(images))
         chosen = classes(logits.detach()) if callable(classes) else classes.to(logits.device)
+        chosen = chosen.clone()  # one made in inference mode could not be kept for the way back
         _check_classes(chosen, logits)
         return logits.gather(1, chosen)
 
