@@ -131,7 +131,7 @@ def exciting_sheet(found: Sequence[tuple[Photo, Reconstruction]]) -> Figure:
         field = frame.mask_box(seen.map > 0) if seen.map.any() else frame.mask_box(seen.map == 0)
         crop = np.s_[int(field.y0) : int(field.y1), int(field.x0) : int(field.x1)]
         left.imshow(picture[crop])
-        left.set_title(f"{_shortened(photo.name, 16)}  {seen.score:.2f}", fontsize=7)
+        left.set_title(f"{_shortened(Path(photo.name).stem)}  {seen.score:.1f}", fontsize=7)
         right.imshow(_in_color(frame, seen.gradient)[crop])
     target, rule = found[0][1].target, RULE_NAMES[found[0][1].rule]
     figure.suptitle(f"What excites {target} most, and what comes back ({rule})", fontsize=10)

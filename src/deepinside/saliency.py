@@ -53,6 +53,7 @@ def saliency(
         DeepInsideError: targets or layers that do not fit, outputs that are no logits, scores that are not finite,
             and a rule that cannot act on this network, since it has no rectifiers or runs them out of reach.
 
+    >>> from deepinside import Neuron
     >>> network = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     >>> saliency(network, torch.rand(2, 3, 8, 8), targets=5).shape
     torch.Size([2, 8, 8])

@@ -1,0 +1,47 @@
+"""Makes the pictures of docs/neurons.md: `python docs/gallery.py`, with SqueezeNet's if its weights are at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import deepinside as di
+from deepinside import report
+from deepinside.explain import explain
+from deepinside.images import find_photos
+from deepinside.localize import PRESETS
+from deepinside.reconstruct import most_exciting, reconstruct_by_rules
+
+REPOSITORY = Path(__file__).parents[1]
+IMAGES = REPOSITORY / "docs" / "images"
+SQUEEZENET = f"{REPOSITORY / 'examples' / 'squeezenet.py'}:squeezenet"
+
+
+def compared(classifier: di.Classifier, name: str, file: str) -> None:
+    """The three rules and both presets on one photo."""
+    photo = di.read(REPOSITORY / "photos" / f"{name}.jpg")
+    presets = {preset: explain(classifier, photo, top=1, preset=preset).objects[0] for preset in PRESETS}
+    print(report.save(report.compare_sheet(photo, reconstruct_by_rules(classifier, photo), presets), IMAGES / file))
+
+
+def excited(classifier: di.Classifier, neuron: di.Neuron, file: str) -> None:
+    """The photos that excite a neuron most, with DeconvNet's reconstructions."""
+    photos = [path for path, _ in find_photos([REPOSITORY / "photos"])]
+    found, _ = most_exciting(classifier, photos, neuron)
+    shown = [(di.read(path), di.reconstruct(classifier, path, neuron, rule="deconvnet")) for _, path in found]
+    print(report.save(report.exciting_sheet(shown), IMAGES / file))
+
+
+def main() -> None:
+    """Every picture, one after the other."""
+    compared(di.load("lite0"), "cat", "compare-lite0.png")
+    try:
+        squeezenet = di.load(SQUEEZENET)
+    except di.DeepInsideError as error:
+        print(error)
+        return
+    compared(squeezenet, "coffee", "compare-squeezenet.png")
+    excited(squeezenet, di.Neuron("features.9", 40), "exciting-squeezenet.png")
+
+
+if __name__ == "__main__":
+    main()
