@@ -1,37 +1,45 @@
-"""`make bench`: our speed beside the peers', each pair in one process on the same input.
+"""`make bench`: our speed and memory beside the peers', each pair in one process on the same input.
 
-Medians of several runs, ours and the peer's in turns, since machines are shared. Prints a table in Markdown.
+Medians of several runs, ours and the peer's in turns, since machines are shared. Prints a table in Markdown. Names of
+rows as arguments run these alone: saliency, cut, path, memory, start, growth.
 """
 
 from __future__ import annotations
 
 import os
 import platform
+import resource
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event, Thread
 
 import captum
 import cv2
 import numpy as np
 import torch
+import torchvision
 from captum.attr import Saliency
 
 import deepinside as di
 from deepinside.geometry import Frame
 from deepinside.graphcut import segment
 from deepinside.images import view
+from deepinside.probe import borrowed
 
 PHOTOS = sorted((Path(__file__).parents[1] / "photos").glob("*.jpg"))
 RUNS = 7
+QUANTILES = (0.005, 0.30, 0.95, 0.995)
 
 
-def in_turns(ours: Callable[[], object], theirs: Callable[[], object]) -> tuple[list[float], list[float]]:
-    """Seconds of each run of both, taken in turns after one run of each to warm up."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for run in range(RUNS + 1):
-        for function, taken in zip((ours, theirs), times, strict=True):
+def in_turns(*functions: Callable[[], object], runs: int = RUNS) -> list[list[float]]:
+    """Seconds of each run of each function, taken in turns after one run of each to warm up."""
+    times: list[list[float]] = [[] for _ in functions]
+    for run in range(runs + 1):
+        for function, taken in zip(functions, times, strict=True):
             start = time.perf_counter()
             function()
             if run:
@@ -49,66 +57,177 @@ def row(what: str, unit: str, scale: Callable[[float], float], ours: list[float]
     )
 
 
-def saliency(batch: int = 16) -> None:
-    """Images a second of `di.saliency` and of Captum's `Saliency`, the same module and images."""
-    network = di.load("lite0").network.eval()
-    generator = torch.Generator().manual_seed(0)
-    images = torch.rand(batch, 3, 224, 224, generator=generator)
+def saliency_of(name: str, network: torch.nn.Module, batch: int) -> None:
+    """Images a second of `di.saliency`, of Captum's `Saliency` and of our forward pass alone, on the same module."""
+    images = torch.rand(batch, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     targets = torch.arange(batch) * 60
     peer = Saliency(network)
 
     def theirs() -> torch.Tensor:
         return peer.attribute(images.clone().requires_grad_(), target=targets).amax(dim=1)
 
+    def forward() -> None:
+        with borrowed(network, images) as private, torch.no_grad():
+            private(images.clone(memory_format=torch.channels_last))
+
     # Folding rounds differently, which turns a few of the rectifiers that stand at their kink: alike, not equal.
     alike = torch.corrcoef(torch.stack([di.saliency(network, images, targets).flatten(), theirs().flatten()]))[0, 1]
     assert alike > 0.999, f"the maps differ: correlation {alike:.4f}"
-    ours, other = in_turns(lambda: di.saliency(network, images, targets), theirs)
-    row(f"saliency, lite0, batch {batch}, against Captum", "images/s", lambda t: batch / t, ours, other)
+    ours, other, floor = in_turns(lambda: di.saliency(network, images, targets), theirs, forward)
+    row(f"saliency, {name}, batch {batch}, against Captum", "images/s", lambda t: batch / t, ours, other)
+    row(f"saliency, {name}: our forward pass alone against it", "images/s", lambda t: batch / t, floor, ours)
+
+
+def saliency() -> None:
+    """The embedded network and one of torchvision's."""
+    saliency_of("lite0", di.load("lite0").network.eval(), 16)
+    torch.manual_seed(0)
+    saliency_of("ResNet-50", torchvision.models.resnet50().eval(), 8)
+
+
+def seeds_of(map: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The paper's seeds of a map, as `segment` takes them: foreground, background, and those that are fixed."""
+    fixed_low, low, high, fixed_high = np.quantile(map, QUANTILES)
+    return map >= high, map <= low, map >= fixed_high, map <= fixed_low
+
+
+def grabcut(pixels: np.ndarray, seeds: tuple[np.ndarray, ...]) -> np.ndarray:
+    """OpenCV's mask from the same seeds, one iteration."""
+    foreground, _, fixed, fixed_background = seeds
+    labels = np.full(foreground.shape, cv2.GC_PR_BGD, np.uint8)
+    labels[foreground] = cv2.GC_PR_FGD
+    labels[fixed], labels[fixed_background] = cv2.GC_FGD, cv2.GC_BGD
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    mask, *_ = cv2.grabCut(pixels, labels, None, *models, 1, cv2.GC_INIT_WITH_MASK)
+    return (mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD)
 
 
 def cut() -> None:
     """Milliseconds of color models, energy and cut at 224 x 224, and of one iteration of `cv2.grabCut`."""
     classifier = di.load("lite0")
+    network = classifier.network.eval()
     ours_all, theirs_all = [], []
     for path in PHOTOS:
         photo = di.read(path)
         image = view(photo, Frame.whole(photo.width, photo.height, width=224, height=224))
-        map = di.saliency(classifier.network, image, int(classifier.network.eval()(image).argmax()))[0].numpy()
-        pixels = np.ascontiguousarray(image[0].permute(1, 2, 0).numpy())
-        levels = np.quantile(map, [0.005, 0.30, 0.95, 0.995])
-        fixed_background, background, foreground, fixed = (
-            map <= levels[0],
-            map <= levels[1],
-            map >= levels[2],
-            map >= levels[3],
+        map = di.saliency(network, image, int(network(image).argmax()))[0].numpy()
+        pixels, seeds = np.ascontiguousarray(image[0].permute(1, 2, 0).numpy()), seeds_of(map)
+        as_bytes = (pixels * 255).round().astype(np.uint8)
+        mine, other = in_turns(
+            lambda pixels=pixels, seeds=seeds: segment(pixels, *seeds),
+            lambda pixels=as_bytes, seeds=seeds: grabcut(pixels, seeds),
         )
-        labels = np.full(map.shape, cv2.GC_PR_BGD, np.uint8)
-        labels[foreground] = cv2.GC_PR_FGD
-        labels[fixed], labels[fixed_background] = cv2.GC_FGD, cv2.GC_BGD
-        bytes_ = (pixels * 255).round().astype(np.uint8)
-
-        def ours(pixels=pixels, seeds=(foreground, background, fixed, fixed_background)) -> object:
-            return segment(pixels, *seeds)
-
-        def theirs(bytes_=bytes_, labels=labels) -> object:
-            models = np.zeros((1, 65)), np.zeros((1, 65))
-            return cv2.grabCut(bytes_, labels.copy(), None, *models, 1, cv2.GC_INIT_WITH_MASK)
-
-        mine, other = in_turns(ours, theirs)
         row(f"cut, {path.stem}, against cv2.grabCut", "ms", lambda t: t * 1e3, mine, other)
         ours_all += mine
         theirs_all += other
     row("cut, all photos", "ms", lambda t: t * 1e3, ours_all, theirs_all)
 
 
+def path() -> None:
+    """From photo files to the boxes of five classes: ours, and Captum's maps with OpenCV's cuts."""
+    classifier = di.load("lite0")
+    network = classifier.network.eval()
+    peer = Saliency(network)
+
+    def theirs() -> None:
+        for file in PHOTOS:
+            photo = di.read(file)
+            image = view(photo, Frame.whole(photo.width, photo.height, width=224, height=224))
+            pixels = (image[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+            with torch.no_grad():
+                classes = network(image).topk(5).indices[0].tolist()
+            for index in classes:
+                map = peer.attribute(image.clone().requires_grad_(), target=index).amax(dim=1)[0].numpy()
+                mask = grabcut(np.ascontiguousarray(pixels), seeds_of(map))
+                cv2.boundingRect(mask.astype(np.uint8))
+
+    def ours() -> None:
+        for file in PHOTOS:
+            assert len([found.box for found in di.explain(classifier, file).objects]) == 5
+
+    mine, other = in_turns(ours, theirs)
+    row("photo to five boxes, best, against Captum and grabCut", "ms", lambda t: t * 1e3 / len(PHOTOS), mine, other)
+
+
+def resident() -> float:
+    """Megabytes that this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
+def peak(which: str, batch: int = 64) -> float:
+    """Megabytes by which this process grows at its peak for one call; to be run in a process of its own."""
+    network = di.load("lite0").network.eval()
+    images, targets = torch.rand(batch, 3, 224, 224), torch.arange(batch)
+    calls = {
+        "ours": lambda count: di.saliency(network, images[:count], targets[:count]),
+        "theirs": lambda count: Saliency(network).attribute(
+            images[:count].clone().requires_grad_(), target=targets[:count]
+        ),
+    }
+    calls[which](1)
+    before, seen, done = resident(), [], Event()
+
+    def watch() -> None:
+        while not done.wait(0.002):
+            seen.append(resident())
+
+    watcher = Thread(target=watch)
+    watcher.start()
+    calls[which](batch)
+    done.set()
+    watcher.join()
+    return max(seen) - before
+
+
+def memory() -> None:
+    """Peak memory of a batch of 64, each in processes of their own."""
+    sizes = {}
+    for which in ("ours", "theirs"):
+        command = [sys.executable, __file__, "peak", which]
+        sizes[which] = [float(subprocess.check_output(command, text=True)) for _ in range(3)]
+    ours, theirs = (statistics.median(sizes[which]) for which in ("ours", "theirs"))
+    ratio = f"{ours / theirs:.2f} of it"
+    print(f"| peak memory, lite0, batch 64, against Captum | {ours:.0f} MB | {theirs:.0f} MB | {ratio} |")
+
+
+def start() -> None:
+    """Seconds until the command shows its help, and until the package is imported."""
+    command = str(Path(sys.executable).with_name("deepinside"))
+    for what, arguments in (
+        ("`deepinside --help`", [command, "--help"]),
+        ("`import deepinside`", [sys.executable, "-c", "import deepinside"]),
+    ):
+        (times,) = in_turns(lambda arguments=arguments: subprocess.check_output(arguments))
+        print(f"| {what} | {statistics.median(times):.2f} s ({min(times):.2f} to {max(times):.2f}) | | |")
+
+
+def growth(counts: tuple[int, ...] = (100, 1000, 10000)) -> None:
+    """Images a second and memory as the number of images in one process grows."""
+    network = di.load("lite0").network
+    images = torch.rand(100, 3, 224, 224)
+    di.saliency(network, images, 1)
+    for count in counts:
+        begin = time.perf_counter()
+        for _ in range(count // 100):
+            di.saliency(network, images, 1)
+        speed = count / (time.perf_counter() - begin)
+        print(
+            f"| saliency, {count} images in one process | {speed:.1f} images/s | {resident():.0f} MB held | |",
+            flush=True,
+        )
+
+
 def main() -> None:
     """The machine, the versions, and the table."""
+    if sys.argv[1:2] == ["peak"]:
+        print(peak(sys.argv[2]))
+        return
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; Python {platform.python_version()}")
     print(f"torch {torch.__version__}, captum {captum.__version__}, opencv {cv2.__version__}, numpy {np.__version__}\n")
     print("| what | ours | theirs | ratio (over runs) |\n|---|---|---|---|")
-    saliency()
-    cut()
+    rows = {"saliency": saliency, "cut": cut, "path": path, "memory": memory, "start": start, "growth": growth}
+    for name in sys.argv[1:] or rows:
+        rows[name]()
 
 
 if __name__ == "__main__":

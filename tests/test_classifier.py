@@ -242,3 +242,13 @@ def test_a_file_that_makes_no_model_is_told_with_its_own_reason(own, name, messa
 def test_a_file_that_is_not_there_is_told(tmp_path):
     with pytest.raises(DeepInsideError, match="found none"):
         load(f"{tmp_path}/own.py:make")
+
+
+def test_a_device_that_is_not_there_is_told():
+    classifier = Classifier(Flattened(), size=8)
+    assert classifier.to("cpu") is classifier
+    with pytest.raises(DeepInsideError, match=r"device of this machine.*nowhere"):
+        classifier.to("nowhere")
+    if not torch.cuda.is_available():
+        with pytest.raises(DeepInsideError, match="cuda"):
+            classifier.to("cuda")

@@ -93,8 +93,16 @@ class Classifier:
         return f"Classifier({self.name}, {len(self.labels)} classes, {height} x {width})"
 
     def to(self, device: str | torch.device) -> Classifier:
-        """This classifier, its network moved to a device as `nn.Module.to` does."""
-        self.network.to(device)
+        """This classifier, its network moved to a device as `nn.Module.to` does.
+
+        Raises `DeepInsideError` for a device that is not there.
+        """
+        try:
+            self.network.to(device)
+        except (RuntimeError, AssertionError, AttributeError) as error:
+            raise DeepInsideError(
+                f"expected a device of this machine, such as cpu, got {device!s} ({_reason(error)})"
+            ) from None
         return self
 
     def stages(self, larger: tuple[int, int]) -> Stages:

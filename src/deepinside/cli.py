@@ -33,6 +33,9 @@ Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_FOLDER...", help
 Model = Annotated[str, typer.Option(help="The classifier; `deepinside models` lists them.")]
 Weights = Annotated[Path | None, typer.Option(help="Local .safetensors or .pth in place of published weights.")]
 LabelFile = Annotated[Path | None, typer.Option("--labels", help="Class names, one a line, in the network's order.")]
+Device = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Where to run: cpu, cuda, cuda:1 or mps.  [default: cpu]")
+]
 Target = Annotated[
     list[str] | None,
     typer.Option(metavar="CLASS", help="Class to explain, by name, WordNet id or index; may be repeated."),
@@ -53,6 +56,7 @@ def localize(
     model: Model = "lite0",
     weights: Weights = None,
     labels: LabelFile = None,
+    device: Device = None,
     target: Target = None,
     top: Annotated[int, typer.Option(min=1, help="How many of the likeliest classes.")] = 5,
     preset: Annotated[str, typer.Option(help="The recipe: best, or paper for the paper's own.")] = "best",
@@ -78,7 +82,7 @@ def localize(
 
     preset_named(preset)  # an unknown one is a mistake in the command, not in every photo
     names = dict(find_photos(photos))
-    classifier, targets = _classifier(model, weights, labels, target)
+    classifier, targets = _classifier(model, weights, labels, target, device)
     folder = out or (None if as_json else OUT)
     failures = 0
     with exporting(out or OUT, export or []) as add:
@@ -105,6 +109,7 @@ def saliency(
     model: Model = "lite0",
     weights: Weights = None,
     labels: LabelFile = None,
+    device: Device = None,
     target: Target = None,
     top: Annotated[int, typer.Option(min=1, help="How many of the likeliest classes.")] = 1,
     preset: Annotated[str, typer.Option(help="paper: the gradient at the image; best: deep layers.")] = "paper",
@@ -123,7 +128,7 @@ def saliency(
 
     preset_named(preset)
     names = dict(find_photos(photos))
-    classifier, targets = _classifier(model, weights, labels, target)
+    classifier, targets = _classifier(model, weights, labels, target, device)
     if neuron:
         if targets or layer:
             raise DeepInsideError("expected a neuron alone, got a class or a layer as well; give one of them")
@@ -242,6 +247,7 @@ def evaluate(
     model: Model = "lite0",
     weights: Weights = None,
     labels: LabelFile = None,
+    device: Device = None,
     preset: Annotated[str, typer.Option(help="Recipes, separated by commas.")] = "best",
     limit: Annotated[int | None, typer.Option(min=1, help="Judge only so many images, drawn by --seed.")] = None,
     seed: Annotated[int, typer.Option(help="Of the draws, the bootstrap and the transferred thresholds.")] = 0,
@@ -259,7 +265,7 @@ def evaluate(
     presets = [name.strip() for name in preset.split(",")]
     for name in presets:
         preset_named(name)
-    classifier, _ = _classifier(model, weights, labels, None)
+    classifier, _ = _classifier(model, weights, labels, None, device)
     evaluate_command(
         root,
         classifier,
@@ -295,13 +301,15 @@ def main() -> None:
 
 
 def _classifier(
-    model: str, weights: Path | None, labels: Path | None, target: Sequence[str] | None
+    model: str, weights: Path | None, labels: Path | None, target: Sequence[str] | None, device: str | None = None
 ) -> tuple[Classifier, list[int] | None]:
     """The network asked for, and the targets as class indices."""
     from deepinside.classifier import load
     from deepinside.labels import read_labels
 
     classifier = load(model, weights=weights, labels=read_labels(labels) if labels else None)
+    if device:
+        classifier.to(device)
     return classifier, [classifier.labels.find(wanted) for wanted in target] if target else None
 
 

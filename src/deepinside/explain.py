@@ -6,7 +6,9 @@ photo -> frame -> what the network is shown -> scores -> gradients -> maps -> cu
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,10 +118,13 @@ def explain_each(
     layer: str | None = None,
     rule: str = "gradient",
 ) -> Iterator[Outcome]:
-    """`explain` for every file, in order; a photo that fails gives its reason and the run goes on."""
-    for path in paths:
+    """`explain` for every file, in order; a photo that fails gives its reason and the run goes on.
+
+    The next photo is read while one is explained.
+    """
+    for path, reading in _read_ahead(paths):
         try:
-            photo = read(path)
+            photo = reading.result()
             explanation = explain(
                 classifier, photo, targets, top=top, preset=preset, boxes=boxes, layer=layer, rule=rule
             )
@@ -127,6 +132,17 @@ def explain_each(
             yield Outcome(path, error=error)
         else:
             yield Outcome(path, photo, explanation)
+
+
+def _read_ahead(paths: Iterable[Path]) -> Iterator[tuple[Path, Future[Photo]]]:
+    """Each path with its photo, which another thread reads, one ahead of what is asked for."""
+    with ThreadPoolExecutor(1) as reader:
+        waiting: deque[tuple[Path, Future[Photo]]] = deque()
+        for path in paths:
+            waiting.append((path, reader.submit(read, path)))
+            if len(waiting) > 1:
+                yield waiting.popleft()
+        yield from waiting
 
 
 @dataclass(frozen=True)
@@ -173,12 +189,15 @@ def _see_best(classifier: Classifier, photo: Photo, choice: Choice, recipe: Best
     sizes = [_multiple_of_32(classifier.size, scale) for scale in recipe.scales]
     stages = classifier.stages(sizes[-1])
     looks: list[Look] = []
-    for size in sizes if stages.any_size else sizes[:1]:
-        frame = Frame.whole(photo.width, photo.height, width=size[1], height=size[0])
-        image = view(photo, frame, classifier.resample).to(classifier.device)
-        with borrowed(classifier.network, image) as private:
+    images = [
+        view(photo, Frame.whole(photo.width, photo.height, width=wide, height=high), classifier.resample)
+        for high, wide in (sizes if stages.any_size else sizes[:1])
+    ]
+    with borrowed(classifier.network, images[0].to(classifier.device)) as private:
+        for image in images:
             classes = looks[0].classes if looks else choice
-            looks.append(look(private, image, classes, stages.names() or (IMAGE,)))
+            reads = () if looks else stages.features()
+            looks.append(look(private, image.to(classifier.device), classes, stages.slopes() or (IMAGE,), reads=reads))
     cells = (round(height / how.cell), round(width / how.cell))
     nodes = (round(height / how.node), round(width / how.node))
     frame = Frame.whole(photo.width, photo.height, width=cells[1], height=cells[0])
@@ -203,7 +222,7 @@ def _see_best(classifier: Classifier, photo: Photo, choice: Choice, recipe: Best
 
 def _layer_maps(seen: Look, stages: Stages, k: int, picture: tuple[int, int]) -> list[Float[np.ndarray, "_ _"]]:
     """For one class: the gradient's magnitude at the middle layer, and gradient times activation at the last."""
-    names = stages.names()
+    names = stages.slopes()
     if not names:
         return [largest_magnitude(seen.gradients[0][0, k]).cpu().numpy()]
     maps = []
@@ -219,10 +238,9 @@ def _layer_maps(seen: Look, stages: Stages, k: int, picture: tuple[int, int]) ->
 
 
 def _features(seen: Look, stages: Stages, picture: tuple[int, int]) -> list[Float[Tensor, "_ _ _"]]:
-    """The activations of the fine and the middle layer, of those there are."""
-    names = stages.names()
-    wanted = dict.fromkeys(name for name in (stages.fine, stages.middle) if name)
-    return [as_grid(seen.activations[names.index(name)], picture)[0].float().cpu() for name in wanted]
+    """The activations that were read: of the fine and the middle layer, of those there are."""
+    read = seen.activations[len(seen.activations) - len(stages.features()) :]
+    return [as_grid(activation, picture)[0].float().cpu() for activation in read]
 
 
 def _multiple_of_32(size: tuple[int, int], scale: float) -> tuple[int, int]:

@@ -42,9 +42,13 @@ class Stages:
     last: str | None
     any_size: bool
 
-    def names(self) -> tuple[str, ...]:
-        """The layers there are, each once, from the image to the scores."""
-        return tuple(dict.fromkeys(name for name in (self.fine, self.middle, self.last) if name))
+    def slopes(self) -> tuple[str, ...]:
+        """The layers where gradients are wanted, each once, from the image to the scores."""
+        return tuple(dict.fromkeys(name for name in (self.middle, self.last) if name))
+
+    def features(self) -> tuple[str, ...]:
+        """The layers whose activations tell things apart, each once, from the image to the scores."""
+        return tuple(dict.fromkeys(name for name in (self.fine, self.middle) if name))
 
 
 def find_stages(network: nn.Module, size: tuple[int, int], larger: tuple[int, int]) -> Stages:

@@ -36,8 +36,9 @@ Choice = Callable[[Float[Tensor, "batch classes"]], Int[Tensor, "batch k"]]
 class Passes:
     """What came back from k scores of every image, in the order of the layers asked for.
 
-    `rectifiers` counts, by spelling, the rectifier calls that the rule acted on; nothing under the rule "gradient",
-    which is autograd's own. `others` counts the activations on the way that no rule acts on.
+    After the activations of these layers come those that were only read. `rectifiers` counts, by spelling, the
+    rectifier calls that the rule acted on; nothing under the rule "gradient", which is autograd's own. `others` counts
+    the activations on the way that no rule acts on.
     """
 
     scores: Float[Tensor, "batch k"]
@@ -61,6 +62,7 @@ def look(
     classes: Int[Tensor, "batch k"] | Choice,
     layers: Sequence[str] = (IMAGE,),
     rule: str = "gradient",
+    reads: Sequence[str] = (),
 ) -> Look:
     """Forward once, then once backward for each of the k classes of every image.
 
@@ -71,6 +73,7 @@ def look(
         layers: where to read activations, and gradients of the class scores with respect to them. The graph
             begins at the first of them, so a look at a deep layer costs little more than a forward pass.
         rule: how the signal passes rectifiers, one of `relu.RULES`.
+        reads: layers whose activations are wanted without gradients, which costs nothing.
 
     Raises `DeepInsideError` for an unknown layer, outputs that are no logits, scores that are not finite or do not
     depend on a layer, and a rule that found nothing to act on.
@@ -85,7 +88,7 @@ def look(
         _check_classes(chosen, logits)
         return logits.gather(1, chosen)
 
-    passes = _passes(private, images, scores, None, layers, rule)
+    passes = _passes(private, images, scores, None, layers, rule, reads)
     return Look(**vars(passes), logits=logits.detach(), classes=chosen)
 
 
@@ -111,24 +114,25 @@ def _passes(
     place: str | None,
     layers: Sequence[str],
     rule: str,
+    reads: Sequence[str] = (),
 ) -> Passes:
     """Read `scores` from the output, or from the layer called `place`, and go back from each of their columns."""
     watch = RectifierRule(rule)
     # Gradients are wanted whatever mode the caller is in, and only for this private copy of the pixels.
-    with torch.inference_mode(False), torch.enable_grad(), _Taps(private, layers, place, watch) as taps:
+    with torch.inference_mode(False), torch.enable_grad(), _Taps(private, layers, reads, place, watch) as taps:
         with watch if rule != "gradient" else nullcontext():
             output = private(taps.image(images))
             source = output if place is None else taps.source()
         table = scores(source)
         tapped = taps.in_order()
         columns = table.unbind(dim=1)
-        spend(private, once=len(columns) == 1 and set(layers) == {IMAGE})
+        spend(private, once=len(columns) == 1 and set(layers) == {IMAGE} and not reads)
         backward = [
             _back(column.sum(), tapped, layers, keep=number < len(columns) - 1) for number, column in enumerate(columns)
         ]
     return Passes(
         table.detach(),
-        tuple(tensor.detach() for tensor in tapped),
+        (*(tensor.detach() for tensor in tapped), *taps.read()),
         tuple(torch.stack(gradients, dim=1) for gradients in zip(*backward, strict=True)),
         dict(watch.rectifiers),
         dict(watch.others),
@@ -203,13 +207,18 @@ def _fingerprint(network: nn.Module) -> tuple[object, ...]:
         (id(module), len(module._forward_hooks), len(module._forward_pre_hooks)) for module in network.modules()
     )
     tensors = [*network.parameters(), *network.buffers()]
-    places = tuple((id(tensor), tensor.data_ptr(), tensor.dtype) for tensor in tensors)
+    places = tuple((id(tensor), tensor.data_ptr(), tensor.dtype, _version(tensor)) for tensor in tensors)
     with torch.no_grad():
         floats = [tensor.detach() for tensor in tensors if tensor.is_floating_point() and tensor.numel()]
         norms = torch._foreach_norm(floats) if floats else []
-        sums = [tensor.sum() for tensor in floats]
-    values = tuple(torch.stack([value.float().cpu() for value in (*norms, *sums)]).tolist()) if floats else ()
+        # A norm does not see a change of sign; the first numbers do.
+        firsts = [tensor.reshape(-1)[:4].float().sum() for tensor in floats]
+    values = tuple(torch.stack([value.float() for value in (*norms, *firsts)]).tolist()) if floats else ()
     return (modules, places, values)
+
+
+def _version(tensor: Tensor) -> int:
+    return -1 if tensor.is_inference() else tensor._version  # inference tensors keep no count
 
 
 def frozen(network: nn.Module) -> nn.Module:
@@ -269,18 +278,27 @@ class _Taps:
     Layers are read as leaves that gradients reach; `place` is read as it is, for a score to be taken of it.
     """
 
-    def __init__(self, private: nn.Module, layers: Sequence[str], place: str | None, watch: RectifierRule):
+    def __init__(
+        self,
+        private: nn.Module,
+        layers: Sequence[str],
+        reads: Sequence[str],
+        place: str | None,
+        watch: RectifierRule,
+    ):
         self._layers = tuple(layers)
+        self._reads = tuple(reads)
         self._place = place
         self._watch = watch
         self._tapped: dict[str, Tensor] = {}
+        self._seen: dict[str, Tensor] = {}
         self._source: Tensor | None = None
         modules = dict(private.named_modules())
-        self._modules = {name: _find(modules, name) for name in (*layers, place) if name is not None}
+        self._modules = {name: _find(modules, name) for name in (*layers, *reads, place) if name is not None}
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
 
     def __enter__(self) -> _Taps:
-        for name in dict.fromkeys((*self._layers, self._place)):
+        for name in dict.fromkeys((*self._layers, *self._reads, self._place)):
             if name:  # neither the image nor the network itself
                 self._handles.append(self._modules[name].register_forward_hook(self._hook(name)))
         return self
@@ -297,6 +315,10 @@ class _Taps:
     def in_order(self) -> tuple[Tensor, ...]:
         """The activations of the layers."""
         return tuple(self._ran(name, self._tapped.get(name)) for name in self._layers)
+
+    def read(self) -> tuple[Tensor, ...]:
+        """The activations of the layers that are only read."""
+        return tuple(self._ran(name, self._seen.get(name)) for name in self._reads)
 
     def source(self) -> Tensor:
         """The output that the score is taken of. The rule has met what lies before it, and not what lies after."""
@@ -317,6 +339,8 @@ class _Taps:
                     f"expected layer {name!r} to return a tensor, got {type(output).__name__}; look at a layer "
                     "inside it"
                 )
+            if name in self._reads:
+                self._seen[name] = output.detach().clone()  # what comes next may write over it
             passed = self._tap(name, output) if name in self._layers else output
             if name == self._place:
                 self._source = passed
