@@ -1,12 +1,14 @@
 """Folding changes nothing but speed, keeps layer names, and steps back where it cannot be right."""
 
+import copy
+
 import pytest
 import timm
 import torch
 import torchvision
 from torch import nn
 
-from deepinside.folded import TOLERANCE, _Clipped, _Evened, folded, spend
+from deepinside.folded import TOLERANCE, _Clipped, _Evened, _Spending, folded
 from deepinside.probe import frozen, look
 
 
@@ -120,8 +122,7 @@ def test_an_even_kernel_does_what_uneven_padding_does(size, side):
 def test_a_rectifier_that_keeps_its_output_is_the_same_to_the_bit(original, once):
     signal = torch.cat([torch.randn(500) * 4, torch.tensor([0.0, 6.0, -0.5, 1.5])])
     down = torch.randn(504)
-    network = nn.Sequential(_Clipped(original))
-    spend(network, once)
+    network = _Clipped(original, _Spending(once))
     expected, came = (f((x := signal.clone().requires_grad_()) * 1) for f in (original, network))
     values = expected.detach().clone()
     assert torch.equal(came, values)
@@ -139,6 +140,8 @@ def test_memory_is_spent_only_where_nobody_holds_it():
     fast = folded(network, images[:1])
     assert any(isinstance(module, _Clipped) for module in fast.modules())
     look(fast, images, torch.tensor([[1], [3]]))
+    assert fast.spending.once
+    assert copy.deepcopy(fast).spending is not fast.spending
     for classes, layers in (
         (torch.tensor([[1, 2], [3, 4]]), ("",)),
         (torch.tensor([[1], [3]]), ("", "blocks.1.0.bn1")),

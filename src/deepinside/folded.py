@@ -13,6 +13,7 @@ import copy
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -41,7 +42,9 @@ def folded(private: nn.Module, example: Float[Tensor, "1 3 height width"]) -> nn
         with torch.inference_mode(False), torch.no_grad():
             fast = copy.deepcopy(private)
             _fold_pairs(fast, _pairs(fast, example))
-            _replace(fast, _is_clipped_in_place, _Clipped)
+            spending = _Spending()
+            fast.spending = spending  # type: ignore[assignment]
+            _replace(fast, _is_clipped_in_place, lambda module: _Clipped(module, spending))
             _replace(fast, _is_unevenly_padded, _Evened)
             fast = fast.to(memory_format=torch.channels_last)
             alike = _alike(_answer(fast, example), _answer(private, example))
@@ -130,9 +133,16 @@ def spend(private: nn.Module, once: bool) -> None:
 
     Then the memory of what a rectifier returned, which nothing before it needs, takes the signal that goes on.
     """
-    for module in private.modules():
-        if isinstance(module, _Clipped):
-            module.once = once
+    spending = getattr(private, "spending", None)
+    if isinstance(spending, _Spending):
+        spending.once = once
+
+
+@dataclass
+class _Spending:
+    """What all rectifiers of one folded copy look at; copies of the copy have their own."""
+
+    once: bool = False
 
 
 def _is_clipped_in_place(module: nn.Module) -> bool:
@@ -142,12 +152,12 @@ def _is_clipped_in_place(module: nn.Module) -> bool:
 class _Clipped(nn.Module):
     """A rectifier in place that keeps what it returned; of clipped ones PyTorch keeps a copy of the input."""
 
-    def __init__(self, original: nn.ReLU | nn.Hardtanh):
+    def __init__(self, original: nn.ReLU | nn.Hardtanh, spending: _Spending):
         super().__init__()
         self.low, self.high = 0.0, float("inf")
         if isinstance(original, nn.Hardtanh):
             self.low, self.high = float(original.min_val), float(original.max_val)
-        self.once = False
+        self.spending = spending
 
     def forward(self, signal: Tensor) -> Tensor:
         if not torch.is_grad_enabled():
@@ -170,7 +180,7 @@ class _Clip(torch.autograd.Function):
         (output,) = ctx.saved_tensors
         # Strictly between the bounds is where the input was, too, so the output will do.
         back, bounds = torch.ops.aten.hardtanh_backward, (ctx.owner.low, ctx.owner.high)
-        if ctx.owner.once:  # all that read the output have gone back already
+        if ctx.owner.spending.once:  # all that read the output have gone back already
             return back.grad_input(gradient, output, *bounds, grad_input=output.detach()), None
         return back(gradient, output, *bounds), None
 
