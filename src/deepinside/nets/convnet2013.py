@@ -104,9 +104,14 @@ def gaussian_(network: nn.Module, deviation: float = 0.01) -> None:
 
 
 def he_(network: nn.Module) -> None:
-    """Draw all weights as He et al. 2015 do for rectifiers, which keeps the signal's size; biases become zero."""
-    for layer in _weighted(network):
+    """Draw weights as He et al. 2015 do for rectifiers, which keeps the signal's size; biases become zero.
+
+    The last layer's come from a Gaussian of 0.01, so that training begins with all classes about equally likely.
+    """
+    *hidden, last = _weighted(network)
+    for layer in hidden:
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.normal_(last.weight, std=0.01)
 
 
 def _weighted(network: nn.Module) -> list[nn.Conv2d | nn.Linear]:
