@@ -56,7 +56,7 @@ class Team:
         if self.world == 1:
             return network
         devices = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
+        return DistributedDataParallel(network, device_ids=devices)
 
 
 @contextmanager
@@ -84,3 +84,8 @@ def joined(device: str = "auto") -> Iterator[Team]:
         yield Team(rank, world, place)
     finally:
         dist.destroy_process_group()
+
+
+def leads() -> bool:
+    """Whether this process is the one that prints and writes, also before and after the team meets."""
+    return int(os.environ.get("RANK", 0)) == 0
