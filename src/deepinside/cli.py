@@ -333,6 +333,43 @@ def train(
 
 
 @app.command()
+def reproduce(
+    root: TrainingRoot,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the report and the run go.")] = OUT,
+    recipe: RecipeName = "paper",
+    size: Side = None,
+    full: Full = None,
+    epochs: Epochs = None,
+    batch: Batch = None,
+    rate: Rate = None,
+    dropout: Dropout = 0.5,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    workers: Workers = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    limit: Annotated[int | None, typer.Option(min=1, help="Judge boxes on so many images only.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Of the class images, in place of the presets'.")] = None,
+) -> None:
+    """The whole paper: train its ConvNet, look inside it, and write one page with every figure beside the paper's."""
+    from deepinside.recipe import recipe as recipe_named
+    from deepinside.reproduce import Extent, reproduce
+    from deepinside.train import Setup
+
+    chosen = recipe_named(recipe, epochs=epochs, batch=batch, rate=rate)
+    reproduce(
+        root,
+        out,
+        Setup(chosen, size=size or 224, full=full, dropout=dropout, seed=seed),
+        Extent(judged=limit, steps=steps),
+        device=device,
+        precision=precision,
+        workers=_workers(workers),
+        tell=_say,
+        progress=_progress,
+    )
+
+
+@app.command()
 def models() -> None:
     """The classifiers one can name after --model."""
     from deepinside.classifier import listings

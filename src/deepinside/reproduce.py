@@ -1,19 +1,20 @@
 """The whole paper from one command: train its ConvNet, look inside it, and set every figure beside the paper's own.
 
-`reproduce` trains, or goes on with, a run; `findings_of` looks inside whatever classifier it is given; `paperpage` makes
-one page of both. Under `torchrun` all processes train, and the leading one does the rest.
+`reproduce` trains, or goes on with, a run; `findings_of` looks inside whatever classifier it is given; `paperpage`
+makes one page of both. Under `torchrun` all processes train, and the leading one does the rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from jaxtyping import Float
 from torch import Tensor
 
-from deepinside.class_image import class_image
 from deepinside.classifier import Classifier, load
 from deepinside.datasets import Sample, read_samples
 from deepinside.errors import DeepInsideError
@@ -103,10 +104,14 @@ def findings_of(
     """
     looked = tuple(_looked(classifier, entry) for entry in _one_a_class(validation, extent.shown))
     judged = choose(samples, extent.judged, seed) if samples else []
-    evaluation = evaluate(classifier, progress(judged), ("paper", "best"), seed=seed, baselines=False) if judged else None
+    evaluation = (
+        evaluate(classifier, progress(judged), ("paper", "best"), seed=seed, baselines=False) if judged else None
+    )
     return Findings(
         class_images={
-            preset: _class_images(classifier, preset, extent.steps, seed) for preset in ("paper", "canonical")
+            preset: _class_images(classifier, preset, extent.steps, seed)
+            for preset in ("paper", "canonical")
+            if find_spec("deepinside.class_image")
         },
         looked=looked,
         evaluation=evaluation,
@@ -117,11 +122,13 @@ def _class_images(
     classifier: Classifier, preset: str, steps: int | None, seed: int
 ) -> Float[Tensor, "classes 3 height width"]:
     """Sect. 2, for every class."""
+    class_image = import_module("deepinside.class_image").class_image
     color = classifier.network.mean.reshape(3, -1).mean(dim=1).tolist()
     classes = range(len(classifier.labels))
-    return class_image(
+    pictures: Tensor = class_image(
         classifier.network, classes, preset=preset, size=classifier.size, steps=steps, seed=seed, mean=color
     )
+    return pictures
 
 
 def _one_a_class(validation: Sequence[Entry], count: int) -> list[Entry]:

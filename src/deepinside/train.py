@@ -466,7 +466,7 @@ def _to_tensorboard(run: Path, row: Row) -> None:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise DeepInsideError("--tensorboard needs a package: pip install tensorboard") from None
+        raise DeepInsideError("--tensorboard needs a package: pip install 'deepinside[tensorboard]'") from None
     with SummaryWriter(str(run / "tensorboard")) as writer:
         for name, value in asdict(row).items():
             writer.add_scalar(name, value, row.epoch)
