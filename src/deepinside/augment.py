@@ -105,7 +105,8 @@ def jitter(
     gray = (images * images.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
     middle = gray.mean(dim=(2, 3), keepdim=True)
     colored = gray + saturation * (images - gray)
-    return (middle + contrast * (colored - middle)).clamp(0, 1)
+    result: Tensor = middle + contrast * (colored - middle)
+    return result.clamp(0, 1)
 
 
 def _rectangles(numbers: Float[Tensor, "batch 5"], how: Augmentation, size: int) -> Tensor:
@@ -120,4 +121,5 @@ def _rectangles(numbers: Float[Tensor, "batch 5"], how: Augmentation, size: int)
         (place >= start * (size - extent)) & (place < start * (size - extent) + extent)
         for start, extent in ((down, height), (across, width))
     )
-    return ((happens < how.zeroed)[:, :, None] & rows[:, :, None] & columns[:, None, :])[:, None]
+    inside: Tensor = (happens < how.zeroed)[:, :, None] & rows[:, :, None] & columns[:, None, :]
+    return inside[:, None]

@@ -45,7 +45,8 @@ class Survey:
         """The mean of all pictures, its central `size` x `size` pixels, RGB in [0, 1]."""
         start = (self.total.shape[-1] - size) // 2
         middle = self.total[:, start : start + size, start : start + size]
-        return (middle.double() / (255 * len(self.entries))).float()
+        mean: Tensor = middle.double() / (255 * len(self.entries))
+        return mean.float()
 
     def color_axes(self) -> Float[Tensor, "3 3"]:
         """The principal axes of the colors of all pixels, in columns, each as long as its standard deviation."""
@@ -53,7 +54,8 @@ class Survey:
         mean = self.total.sum(dim=(1, 2)).double() / pixels
         covariance = self.products.double() / pixels - mean[:, None] * mean[None, :]
         variances, axes = torch.linalg.eigh(covariance / 255**2)
-        return (axes * variances.clamp(min=0).sqrt()).float()
+        scaled: Tensor = axes * variances.clamp(min=0).sqrt()
+        return scaled.float()
 
 
 class Squares(Dataset[tuple[Tensor, str]]):
@@ -131,10 +133,10 @@ def batches(
     entries: Sequence[Entry],
     pixels: UInt8[Tensor, "pictures 3 side side"] | None,
     side: int,
-    order: Sequence[Int[Tensor, " batch"]],
+    order: Sequence[Int[Tensor, " _"]],
     device: torch.device,
     workers: int = 0,
-) -> Iterator[tuple[Int[Tensor, " batch"], UInt8[Tensor, "batch 3 side side"]]]:
+) -> Iterator[tuple[Int[Tensor, " _"], UInt8[Tensor, "_ 3 side side"]]]:
     """Batch after batch of pictures on the device, with their numbers among the entries.
 
     Args:
@@ -165,7 +167,7 @@ def batches(
         yield numbers, pictures.to(device, non_blocking=True)
 
 
-def shuffled(count: int, batch: int, seed: int, epoch: int, rank: int, world: int) -> list[Int[Tensor, " part"]]:
+def shuffled(count: int, batch: int, seed: int, epoch: int, rank: int, world: int) -> list[Int[Tensor, " _"]]:
     """This process's part of every batch of an epoch; the parts of all processes make up one order of all pictures.
 
     The last pictures, too few for a batch, wait for the next epoch's order.
@@ -180,6 +182,6 @@ def shuffled(count: int, batch: int, seed: int, epoch: int, rank: int, world: in
     return [part[rank::world] for part in order[: count // batch * batch].split(batch)]
 
 
-def in_turn(count: int, batch: int, rank: int, world: int) -> list[Int[Tensor, " part"]]:
+def in_turn(count: int, batch: int, rank: int, world: int) -> list[Int[Tensor, " _"]]:
     """This process's share of all pictures, each once, in batches of at most `batch`."""
     return list(torch.arange(count)[rank::world].split(batch))
