@@ -1,12 +1,20 @@
 """Augmentation: each picture by its own numbers, whole pixels where pixels are whole."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from deepinside.augment import Augmentation, augment, crop, draws, jitter
 
+REPOSITORY = Path(__file__).parents[1]
+EXAMPLE = REPOSITORY / "examples" / "augmentation.py"
+COMMITTED = REPOSITORY / "docs" / "images" / "augmentation.png"
 PLAIN = Augmentation(flip=0.0, lighting=0.0, zeroed=0.0)
 MEAN = torch.full((3, 8, 8), 0.25)
 AXES = torch.eye(3)
@@ -96,3 +104,11 @@ def test_jitter_multiplies_and_leaves_ones_alone():
     gray = jitter(images, torch.tensor([[1.0, 1.0, 0.0]] * 2))
     torch.testing.assert_close(gray[:, 0], gray[:, 2])
     assert jitter(images, torch.tensor([[1.0, 0.0, 1.0]] * 2)).flatten(1).std(dim=1).max() < images.std()
+
+
+def test_the_contact_sheet_of_the_documentation_can_be_made_again(photos, tmp_path):
+    subprocess.run([sys.executable, EXAMPLE, photos, tmp_path / "sheet.png"], check=True)
+    with Image.open(tmp_path / "sheet.png") as sheet, Image.open(COMMITTED) as committed:
+        assert sheet.size == committed.size
+        difference = np.abs(np.asarray(sheet.convert("RGB")).astype(int) - np.asarray(committed.convert("RGB")))
+    assert difference.mean() < 1, "the sheet in docs/images is of another augmentation: make it anew"
