@@ -193,9 +193,7 @@ class _Course:
         order = shuffled(len(self.training.entries), self.batch, self.setup.seed, epoch, team.rank, team.world)
         source = batches(self.training.entries, self.training.pixels, self.setup.side, order, team.device, self.workers)
         labels = _labels(self.training)
-        sums = torch.zeros(
-            3, dtype=torch.float64, device=team.device
-        )  # there, so that no step waits for the one before
+        sums = torch.zeros(2, dtype=torch.float64, device=team.device)  # not read before the end: no step waits
         for chosen, pictures in track(source, len(order), f"epoch {epoch + 1}") if team.leads else source:
             images = augment(pictures, numbers[chosen].to(team.device), recipe.augmentation, mean, self.axes)
             loss, right = step(
@@ -203,10 +201,8 @@ class _Course:
             )
             if isinstance(self.scheduler, OneCycleLR):
                 self.scheduler.step()
-            sums += torch.stack(
-                [loss.double() * len(chosen), right.double(), torch.full_like(loss, len(chosen)).double()]
-            )
-        loss_sum, right_sum, seen = team.total(sums).tolist()
+            sums += torch.stack([loss.double() * len(chosen), right.double()])
+        loss_sum, right_sum = team.total(sums).tolist()
         if not loss_sum < float("inf"):
             raise DeepInsideError(f"epoch {epoch + 1}: the loss is no longer finite; try a lower --rate")
         return loss_sum, int(right_sum), len(order) * self.batch
