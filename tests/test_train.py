@@ -266,6 +266,15 @@ def test_a_damaged_checkpoint_is_told_in_one_line_and_the_one_before_used(data, 
     assert curve_of(run) == curve_of(whole)
 
 
+def test_a_set_too_large_for_memory_takes_the_same_course(data, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("deepinside.train.fits", lambda *_: False)
+    (tmp_path / "data").mkdir()
+    for split in ("train", "val"):
+        (tmp_path / "data" / split).symlink_to(data / split)
+    train(tmp_path / "data", tmp_path / "run", SETUP, **QUIET)
+    assert curve_of(tmp_path / "run") == curve_of(trained[0])
+
+
 def test_two_processes_take_the_same_course_as_one(data, tmp_path):
     """With dropout off: its masks are each process's own."""
     train(data, tmp_path / "one", replace(SETUP, dropout=0.0), **QUIET)
