@@ -159,6 +159,7 @@ def batches(
         num_workers=workers,
         pin_memory=device.type == "cuda",
         prefetch_factor=4 if workers else None,
+        generator=torch.Generator(),  # its own, or it would take a number from those that dropout's masks are made of
     )
     for numbers, (pictures, reasons) in zip(order, loader, strict=True):
         broken = next(filter(None, reasons), None)
