@@ -8,10 +8,12 @@ import timm
 import torch
 from torch import nn
 
+from deepinside import checkpoint
 from deepinside.classifier import Classifier, listings, load, read_weights
 from deepinside.errors import DeepInsideError
 from deepinside.geometry import Frame
 from deepinside.images import read, view
+from deepinside.nets.convnet2013 import ConvNet2013
 
 
 class Flattened(nn.Module):
@@ -252,3 +254,55 @@ def test_a_device_that_is_not_there_is_told():
     if not torch.cuda.is_available():
         with pytest.raises(DeepInsideError, match="cuda"):
             classifier.to("cuda")
+
+
+# ------------------------------------------------------------------------------------------------------ training runs
+
+
+def write_run(run, **changes):
+    """A run as `deepinside train` leaves it, of a network with random weights."""
+    network = Classifier(ConvNet2013(2, size=32, full=4), size=32, mean=torch.rand(3, 32, 32), std=(0.5,) * 3).network
+    model = {"size": 32, "full": 4, "std": 0.5, "synonyms": [["ant"], ["bee", "honeybee"]], "wnids": []} | changes
+    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+    checkpoint.save(run, 1, tensors, {"model": model})
+    return network
+
+
+def test_a_run_is_loaded_with_its_mean_image_size_and_labels(tmp_path):
+    network = write_run(tmp_path)
+    classifier = load(str(tmp_path))
+    assert (classifier.size, classifier.labels.find("honeybee")) == ((32, 32), 1)
+    images = torch.rand(2, 3, 32, 32)
+    by_hand = network.model.eval()((images - network.mean) / 0.5)
+    assert torch.allclose(classifier.network.eval()(images), by_hand)
+    assert load(str(tmp_path), labels=["x", "y"]).labels.find("y") == 1
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"synonyms": [["ant"], ["bee"], ["cat"]]}, r"do not fit Normalized: expected \(3.* got \(2"),
+    ({"synonyms": [["ant"]]}, "at least 2 classes"),
+    ({"size": "large"}, "expected the description of a network"),
+])  # fmt: skip
+def test_a_run_whose_description_does_not_fit_is_refused(tmp_path, changes, message):
+    write_run(tmp_path, **changes)
+    with pytest.raises(DeepInsideError, match=message):
+        load(str(tmp_path))
+
+
+def test_a_run_without_a_whole_checkpoint_is_refused(tmp_path, capsys):
+    write_run(tmp_path)
+    (tmp_path / "epoch-0001.safetensors").write_bytes(b"")
+    with pytest.raises(DeepInsideError, match="found only damaged ones"):
+        load(str(tmp_path))
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_run_has_weights_of_its_own(tmp_path):
+    write_run(tmp_path)
+    with pytest.raises(DeepInsideError, match="leave --weights out"):
+        load(str(tmp_path), weights="other.safetensors")
+
+
+def test_a_mean_image_of_another_size_is_refused():
+    with pytest.raises(DeepInsideError, match="a mean image of 8 x 8 pixels"):
+        Classifier(Flattened(), size=8, mean=torch.zeros(3, 4, 4))

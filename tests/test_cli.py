@@ -111,12 +111,36 @@ def test_models_lists_what_load_takes(deepinside):
     status, out, _ = deepinside("models")
     assert status == 0
     assert [line.split()[0] for line in out.splitlines()] == [
-        "lite0", "lite1", "lite2", "timm:NAME", "torchvision:NAME", "hf:ID",
-        "FILE.py:NAME",
+        "lite0", "lite1", "lite2", "timm:NAME", "torchvision:NAME", "hf:ID", "RUN", "FILE.py:NAME",
     ]  # fmt: skip
 
 
+def test_train_prints_a_line_an_epoch_and_its_run_is_a_model(deepinside, tmp_path):
+    for name, color in (("ant", "red"), ("bee", "blue")):
+        for i in range(4):
+            path = tmp_path / "data" / name / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (40 + i, 40), color).save(path)
+    run = tmp_path / "run"
+    options = ("--recipe", "modern", "--size", 32, "--full", 8, "--epochs", 2, "--batch", 2, "--device", "cpu")
+    status, out, err = deepinside("train", tmp_path / "data", "--out", run, *options)
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == "2 classes, 6 training and 2 validation pictures"
+    assert [line.split()[1] for line in lines[1:3]] == ["1/2", "2/2"]
+    assert lines[3].startswith("ten-crop test: top-1 ")
+    status, out, _ = deepinside(
+        "localize", tmp_path / "data" / "bee" / "0.png", "--model", run, "--target", "ant", "--json"
+    )
+    assert status == 0
+    assert json.loads(out)["objects"][0]["label"] == "ant"
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
+    (("train", "."), "expected pictures in one folder a class"),
+    (("train", "none"), "none: expected a folder with training pictures"),
+    (("train", ".", "--recipe", "papre"), "did you mean paper"),
+    (("reproduce", ".", "--rate", -1), "expected positive numbers"),
     (("localize", "x.jpg", "--model", "lite7"), "did you mean lite"),
     (("localize", "x.jpg", "--target", "tabbi"), "did you mean tabby"),
     (("localize", "x.jpg", "--preset", "papre"), "did you mean paper"),

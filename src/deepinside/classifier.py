@@ -7,6 +7,7 @@ gradients are per pixel of the picture. `load` makes one from a short name; `Cla
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -19,9 +20,11 @@ from jaxtyping import Float
 from PIL.Image import Resampling
 from torch import Tensor, nn
 
+from deepinside.checkpoint import is_run, newest
 from deepinside.errors import DeepInsideError, nearest
 from deepinside.labels import Labels, imagenet
 from deepinside.layers import Stages, find_stages
+from deepinside.nets.convnet2013 import ConvNet2013
 
 EMBEDDED = {f"lite{n}": f"tf_efficientnet_lite{n}" for n in range(3)}  # name -> timm's architecture
 HUBS = ("timm", "torchvision", "hf")
@@ -33,9 +36,10 @@ class Normalized(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, model: nn.Module, mean: Sequence[float], std: Sequence[float]):
+    def __init__(self, model: nn.Module, mean: Sequence[float] | Float[Tensor, "3 _ _"], std: Sequence[float]):
         super().__init__()
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1))
+        values = mean.clone() if isinstance(mean, Tensor) else torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1)
+        self.register_buffer("mean", values)
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(-1, 1, 1))
         self.model = model
 
@@ -52,7 +56,7 @@ class Classifier:
         labels: class names in the order of the logits, or a `Labels`; without them, classes are numbers.
         size: the pixels the network wants, one number for a square or (height, width).
         mean, std: the normalization the module was trained with, for RGB in [0, 1]. By default none: the module
-            takes RGB in [0, 1] as it is.
+            takes RGB in [0, 1] as it is. A mean image (3, height, width) is subtracted pixel by pixel.
         name: what reports call it.
         resample: how photos are resized to `size`.
 
@@ -69,7 +73,7 @@ class Classifier:
         *,
         labels: Labels | Sequence[str] = (),
         size: int | tuple[int, int] = 224,
-        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        mean: Sequence[float] | Float[Tensor, "3 _ _"] = (0.0, 0.0, 0.0),
         std: Sequence[float] = (1.0, 1.0, 1.0),
         name: str | None = None,
         resample: Resampling = Resampling.BICUBIC,
@@ -81,6 +85,8 @@ class Classifier:
         height, width = (size, size) if isinstance(size, int) else size
         if height < 1 or width < 1:
             raise DeepInsideError(f"expected a size of at least 1 x 1 pixel, got {size}")
+        if isinstance(mean, Tensor) and mean.shape[1:] != (height, width):
+            raise DeepInsideError(f"expected a mean image of {height} x {width} pixels, got {tuple(mean.shape)}")
         self.network = Normalized(module, mean, std)
         self.labels = labels if isinstance(labels, Labels) else Labels.of(labels)
         self.size = (height, width)
@@ -141,6 +147,7 @@ def listings() -> list[Listing]:
             "an image classifier on the Hugging Face hub, or its folder; pip install 'deepinside[hf]'",
             False,
         ),
+        Listing("RUN", "the folder that `deepinside train` wrote: the network with its mean image and labels", True),
         Listing("FILE.py:NAME", "your own: a Classifier, a module, or a function that returns one, in that file", True),
     ]
     return lines
@@ -157,7 +164,8 @@ def load(
     Args:
         spec: `lite0`, `lite1`, `lite2` (weights embedded in a package), `timm:NAME`, `torchvision:NAME`, or
             `hf:ID` (a hub id or a local folder), or `FILE.py:NAME`, where the file's name is a `Classifier`, a module
-            that takes RGB in [0, 1], or a function that returns either. The file is run as Python.
+            that takes RGB in [0, 1], or a function that returns either. The file is run as Python. Or the folder of
+            a run of `deepinside train`: its newest whole checkpoint, with its mean image and labels.
         weights: a local `.safetensors` or `.pth` state dict to use in place of the published weights; nothing is
             downloaded then. Pickled code is never run.
         labels: class names in place of the published ones.
@@ -176,14 +184,34 @@ def load(
         classifier = source(name, Path(weights) if weights is not None else None)
     elif family.endswith(".py") and name:
         classifier = _of_file(Path(family), name, Path(weights) if weights is not None else None)
+    elif is_run(Path(spec)):
+        if weights is not None:
+            raise DeepInsideError(f"{spec}: a training run has weights of its own; leave --weights out")
+        classifier = _of_run(Path(spec))
     else:
         raise DeepInsideError(
-            f"expected a model such as {', '.join(EMBEDDED)}, timm:NAME, torchvision:NAME, hf:ID or FILE.py:NAME, got "
-            f"{spec!r}; {nearest(spec, EMBEDDED)}"
+            f"expected a model such as {', '.join(EMBEDDED)}, timm:NAME, torchvision:NAME, hf:ID, FILE.py:NAME or the "
+            f"folder of a training run, got {spec!r}; {nearest(spec, EMBEDDED)}"
         )
     if labels is not None:
         classifier.labels = labels if isinstance(labels, Labels) else Labels.of(labels)
     classifier.name = spec
+    return classifier
+
+
+def _of_run(run: Path) -> Classifier:
+    checkpoint = newest(run, lambda text: print(f"deepinside: {text}", file=sys.stderr))
+    if checkpoint is None:
+        raise DeepInsideError(f"{run}: expected a whole checkpoint of a training run, found only damaged ones")
+    try:
+        told = checkpoint.facts["model"]
+        labels = Labels(tuple(map(tuple, told["synonyms"])), tuple(told["wnids"]))
+        network = ConvNet2013(len(labels), size=told["size"], full=told["full"])
+        blank, std = torch.zeros(3, told["size"], told["size"]), (told["std"],) * 3
+    except (KeyError, TypeError, ValueError) as error:
+        raise DeepInsideError(f"{checkpoint.path}: expected the description of a network ({error!r})") from None
+    classifier = Classifier(network, labels=labels, size=told["size"], mean=blank, std=std)
+    _fill(classifier.network, checkpoint.tensors("network"), checkpoint.path)
     return classifier
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 OUT = Path("deepinside-out")
+RUN = Path("deepinside-run")
 
 app = typer.Typer(
     help="What did the network look at, and why: saliency, boxes and class images from any image classifier.",
@@ -48,6 +50,25 @@ NeuronOption = Annotated[
     ),
 ]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help=f"Where the pictures go.  [default: {OUT}]")]
+TrainingRoot = Annotated[
+    Path,
+    typer.Argument(metavar="ROOT", help="An ILSVRC tree, train/CLASS and val/CLASS, CLASS folders, or .tar archives."),
+]
+RecipeName = Annotated[str, typer.Option(help="paper, or modern: fewer epochs, for small sets.")]
+Side = Annotated[int | None, typer.Option(min=32, help="Pixels a side that the network sees.  [default: 224]")]
+Full = Annotated[
+    int | None,
+    typer.Option(min=1, help="Units of a hidden fully connected layer.  [default: 4096; 1024 below 128 pixels]"),
+]
+Epochs = Annotated[int | None, typer.Option(min=1, help="In place of the recipe's.")]
+Batch = Annotated[int | None, typer.Option(min=1, help="Pictures a step, all processes together; likewise.")]
+Rate = Annotated[float | None, typer.Option(help="The learning rate; likewise.")]
+Dropout = Annotated[float, typer.Option(min=0, max=0.99, help="Share of hidden units left out in training.")]
+Workers = Annotated[
+    int | None, typer.Option(min=0, help="Processes that read pictures ahead.  [default: by the number of cores]")
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
+Precision = Annotated[str, typer.Option(help="float32, bfloat16, or auto: bfloat16 where it is built in.")]
 
 
 @app.command()
@@ -283,6 +304,78 @@ def evaluate(
 
 
 @app.command()
+def train(
+    root: TrainingRoot,
+    out: Annotated[Path, typer.Option(metavar="RUN", help="The folder of the run; what is there is continued.")] = RUN,
+    recipe: RecipeName = "paper",
+    size: Side = None,
+    full: Full = None,
+    epochs: Epochs = None,
+    batch: Batch = None,
+    rate: Rate = None,
+    dropout: Dropout = 0.5,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    workers: Workers = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard's files.")] = False,
+) -> None:
+    """Train the paper's ConvNet on pictures by class; under torchrun, with several processes or machines."""
+    from deepinside.recipe import recipe as recipe_named
+    from deepinside.train import Setup, train
+
+    chosen = recipe_named(recipe, epochs=epochs, batch=batch, rate=rate)
+    setup = Setup(chosen, size=size or 224, full=full, dropout=dropout, seed=seed)
+    train(
+        root,
+        out,
+        setup,
+        device=device,
+        precision=precision,
+        workers=_workers(workers),
+        tensorboard=tensorboard,
+        tell=_say,
+    )
+
+
+@app.command()
+def reproduce(
+    root: TrainingRoot,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the report and the run go.")] = OUT,
+    recipe: RecipeName = "paper",
+    size: Side = None,
+    full: Full = None,
+    epochs: Epochs = None,
+    batch: Batch = None,
+    rate: Rate = None,
+    dropout: Dropout = 0.5,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    workers: Workers = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    limit: Annotated[int | None, typer.Option(min=1, help="Judge boxes on so many images only.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Of the class images, in place of the presets'.")] = None,
+) -> None:
+    """The whole paper: train its ConvNet, look inside it, and write one page with every figure beside the paper's."""
+    from deepinside.recipe import recipe as recipe_named
+    from deepinside.reproduce import Extent, reproduce
+    from deepinside.train import Setup
+
+    chosen = recipe_named(recipe, epochs=epochs, batch=batch, rate=rate)
+    reproduce(
+        root,
+        out,
+        Setup(chosen, size=size or 224, full=full, dropout=dropout, seed=seed),
+        Extent(judged=limit, steps=steps),
+        device=device,
+        precision=precision,
+        workers=_workers(workers),
+        tell=_say,
+        progress=_progress,
+    )
+
+
+@app.command()
 def models() -> None:
     """The classifiers one can name after --model."""
     from deepinside.classifier import listings
@@ -398,6 +491,18 @@ def _classes_text(outcome: Outcome) -> str:
     assert outcome.explanation is not None
     classes = ", ".join(f"{seen.label} {seen.probability:.1%}" for seen in outcome.explanation.objects)
     return f"{outcome.path}  {classes}"
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _workers(asked: int | None) -> int:
+    """Each training process on a machine gets its part of the cores; with two cores or less nothing is gained."""
+    if asked is not None:
+        return asked
+    each = (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return 0 if each <= 2 else min(each - 1, 16)
 
 
 def _tell(path: Path, as_json: bool = False) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 from warnings import catch_warnings, simplefilter
@@ -62,25 +63,35 @@ def read(path: str | os.PathLike[str]) -> Photo:
     path = Path(path)
     if path.is_dir():
         raise DeepInsideError(f"{path}: expected a photo, got a folder; name the photos in it")
+    if not path.exists():
+        raise DeepInsideError(f"{path}: expected a photo, found no such file")
+    return _decoded(path, str(path))
+
+
+def read_bytes(content: bytes, name: str) -> Photo:
+    """The photo in the content of a file, such as a member of an archive; errors, which use `name`, as `read`."""
+    return _decoded(BytesIO(content), name)
+
+
+def _decoded(source: Path | BytesIO, name: str) -> Photo:
     try:
-        if path.stat().st_size == 0:
-            raise DeepInsideError(f"{path}: expected a photo, got an empty file (0 bytes)")
+        size = source.stat().st_size if isinstance(source, Path) else source.getbuffer().nbytes
+        if size == 0:
+            raise DeepInsideError(f"{name}: expected a photo, got an empty file (0 bytes)")
         # Pillow warns from half its limit on; a 100-megapixel photo is large, not an attack.
         with catch_warnings():
             simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(source) as image:
                 image.load()
-                return Photo(_upright_rgb(image), str(path))
-    except FileNotFoundError:
-        raise DeepInsideError(f"{path}: expected a photo, found no such file") from None
+                return Photo(_upright_rgb(image), name)
     except DeepInsideError:
         raise
     except UnidentifiedImageError:
-        raise DeepInsideError(f"{path}: expected a photo, got a file that no image reader recognizes") from None
+        raise DeepInsideError(f"{name}: expected a photo, got a file that no image reader recognizes") from None
     except Image.DecompressionBombError as error:
-        raise DeepInsideError(f"{path}: refused as a possible decompression bomb ({error})") from None
+        raise DeepInsideError(f"{name}: refused as a possible decompression bomb ({error})") from None
     except Exception as error:  # decoders of broken files raise anything, from SyntaxError to struct.error
-        raise DeepInsideError(f"{path}: the picture is damaged or cut short ({_brief(error)})") from None
+        raise DeepInsideError(f"{name}: the picture is damaged or cut short ({_brief(error)})") from None
 
 
 def as_photo(source: Photo | Image.Image | ArrayLike | torch.Tensor | str | os.PathLike[str]) -> Photo:

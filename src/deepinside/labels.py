@@ -121,10 +121,11 @@ def read_labels(path: str | os.PathLike[str]) -> Labels:
     if not names or not all(names):
         raise DeepInsideError(f"{path}: expected one class name on every line, got an empty one")
     heads = [name.split(maxsplit=1) for name in names]
-    if all(len(head) == 2 and _is_wnid(head[0]) for head in heads):
+    if all(len(head) == 2 and is_wnid(head[0]) for head in heads):
         return Labels.of([name for _, name in heads], [wnid for wnid, _ in heads])
     return Labels.of(names)
 
 
-def _is_wnid(word: str) -> bool:
+def is_wnid(word: str) -> bool:
+    """Whether a word is a WordNet id, such as n01440764."""
     return len(word) == 9 and word[0] == "n" and word[1:].isdigit()

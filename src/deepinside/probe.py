@@ -212,8 +212,8 @@ def _fingerprint(network: nn.Module) -> tuple[object, ...]:
         floats = [tensor.detach() for tensor in tensors if tensor.is_floating_point() and tensor.numel()]
         norms = torch._foreach_norm(floats) if floats else []
         # A norm does not see a change of sign; the first number does.
-        firsts = [tensor.reshape(-1)[:1] for tensor in floats]
-    values = tuple(torch.stack([*norms, *firsts]).tolist()) if floats else ()
+        firsts = [tensor.reshape(-1)[0] for tensor in floats]
+    values = tuple(torch.stack([value.cpu() for value in (*norms, *firsts)]).tolist()) if floats else ()
     return (modules, places, values)
 
 
