@@ -67,7 +67,7 @@ Dropout = Annotated[float, typer.Option(min=0, max=0.99, help="Share of hidden u
 Workers = Annotated[
     int | None, typer.Option(min=0, help="Processes that read pictures ahead.  [default: by the number of cores]")
 ]
-Device = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
+TrainDevice = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
 Precision = Annotated[str, typer.Option(help="float32, bfloat16, or auto: bfloat16 where it is built in.")]
 
 
@@ -316,7 +316,7 @@ def train(
     dropout: Dropout = 0.5,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     workers: Workers = None,
-    device: Device = "auto",
+    device: TrainDevice = "auto",
     precision: Precision = "auto",
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard's files.")] = False,
 ) -> None:
@@ -351,7 +351,7 @@ def reproduce(
     dropout: Dropout = 0.5,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     workers: Workers = None,
-    device: Device = "auto",
+    device: TrainDevice = "auto",
     precision: Precision = "auto",
     limit: Annotated[int | None, typer.Option(min=1, help="Judge boxes on so many images only.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Of the class images, in place of the presets'.")] = None,
