@@ -11,9 +11,11 @@ from torch import nn
 from conftest import state_of
 from deepinside.classifier import Classifier
 from deepinside.errors import DeepInsideError
-from deepinside.explain import explain, explain_each
+from deepinside.explain import _layer_maps, explain, explain_each
 from deepinside.geometry import Box
 from deepinside.images import read
+from deepinside.layers import find_stages
+from deepinside.probe import frozen, look
 
 
 class Corner(nn.Module):
@@ -174,3 +176,21 @@ def test_a_run_goes_on_after_a_photo_that_fails(corner, scene, tmp_path):
     assert outcomes[0].explanation is None
     assert "empty file" in str(outcomes[0].error)
     assert outcomes[1].explanation.objects[0].label == "red"
+
+
+def test_evidence_at_the_last_layer_counts_before_global_pooling_alone(photos):
+    """A dense layer weighs each place on its own: there gradient times activation is left out of the seed."""
+    torch.manual_seed(0)
+    body = (nn.Conv2d(3, 8, 3, stride=4, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
+    for head, count in (
+        ((nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)), 2),
+        ((nn.Flatten(), nn.Linear(2048, 3)), 1),
+    ):
+        network = nn.Sequential(*body, *head)
+        stages = find_stages(network, (64, 64), (96, 96))
+        image = torch.rand(1, 3, 64, 64)
+        seen = look(frozen(network), image, torch.tensor([[1]]), stages.slopes(), reads=stages.features())
+        maps = _layer_maps(seen, stages, 0, (64, 64))
+        assert len(maps) == count
+        place = stages.slopes().index(stages.middle)
+        assert np.allclose(maps[0], seen.gradients[place][0, 0].norm(dim=0).numpy())

@@ -37,6 +37,8 @@ from deepinside.saliency import largest_magnitude, put_back, ten_crops
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+EVEN = 1e-2  # how far a gradient may vary over places, relative to its size, and still count as the same everywhere
+
 Wanted = Sequence[int | str] | int | str | None
 
 
@@ -221,7 +223,11 @@ def _see_best(classifier: Classifier, photo: Photo, choice: Choice, recipe: Best
 
 
 def _layer_maps(seen: Look, stages: Stages, k: int, picture: tuple[int, int]) -> list[Float[np.ndarray, "_ _"]]:
-    """For one class: the gradient's magnitude at the middle layer, and gradient times activation at the last."""
+    """For one class: the gradient's magnitude at the middle layer, and gradient times activation at the last.
+
+    The last layer counts where its gradient is the same at every place, as before global average pooling: there the
+    product is the class's evidence. A dense layer that weighs each place on its own makes no map of it.
+    """
     names = stages.slopes()
     if not names:
         return [largest_magnitude(seen.gradients[0][0, k]).cpu().numpy()]
@@ -232,8 +238,10 @@ def _layer_maps(seen: Look, stages: Stages, k: int, picture: tuple[int, int]) ->
     if stages.last:
         place = names.index(stages.last)
         slope = as_grid(seen.gradients[place][:, k], picture)[0]
-        evidence = slope * as_grid(seen.activations[place], picture)[0]
-        maps.append(evidence.sum(dim=0).clamp(min=0))
+        even = (slope - slope.mean(dim=(1, 2), keepdim=True)).norm() <= EVEN * slope.norm()
+        if even or not maps:
+            evidence = slope * as_grid(seen.activations[place], picture)[0]
+            maps.append(evidence.sum(dim=0).clamp(min=0))
     return [map.float().cpu().numpy() for map in maps]
 
 

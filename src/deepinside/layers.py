@@ -33,8 +33,9 @@ class Layer:
 class Stages:
     """The layers that localization looks at; None where a network has no such layer.
 
-    `fine` is the last block at stride 8, `middle` the last at stride 16 (or the one halfway, where the network ends at
-    that stride, as a ViT does), `last` the last layer with a grid. `any_size` says whether larger images fit too.
+    `fine` is the last block at stride 8, `middle` the last at stride 16 (or the one halfway on its last grid, where the
+    network ends at that stride, as a ViT does, or before it), `last` the last layer with a grid. `any_size` says whether
+    larger images fit too.
     """
 
     fine: str | None
@@ -63,6 +64,8 @@ def find_stages(network: nn.Module, size: tuple[int, int], larger: tuple[int, in
     last, final = seen[-1]
     fine, _ = _at_stride(blocks, size[0] / 8)
     names, side = _at_stride(blocks, size[0] / 16)
+    if not names:  # a network for small pictures
+        names, side = [name for name, each in blocks if each == final], final
     middle = None
     if names:
         middle = names[(len(names) - 1) // 2] if side == final else names[-1]
