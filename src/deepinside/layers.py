@@ -34,8 +34,8 @@ class Stages:
     """The layers that localization looks at; None where a network has no such layer.
 
     `fine` is the last block at stride 8, `middle` the last at stride 16 (or the one halfway on its last grid, where the
-    network ends at that stride, as a ViT does, or before it), `last` the last layer with a grid. `any_size` says whether
-    larger images fit too.
+    network ends at that stride, as a ViT does, or before it), `last` the last layer with a grid. `any_size` says
+    whether larger images fit too.
     """
 
     fine: str | None
