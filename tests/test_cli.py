@@ -108,11 +108,11 @@ def test_evaluate_prints_the_table_and_writes_json(deepinside, photos, tmp_path)
 
 
 def test_class_image_draws_the_classes_and_neurons_asked_for(deepinside, tmp_path):
-    arguments = ("lemon", "n02085620", "--neuron", "model.blocks.2.0:3", "--steps", 2, "--animate", "gif")
+    arguments = ("lemon", "n02085620", "--neuron", "blocks.2.0:3", "--steps", 2, "--animate", "gif")
     status, out, err = deepinside("class-image", *arguments, "--out", tmp_path)
     assert (status, err) == (0, "")
     assert [line.split()[1] for line in out.splitlines()[:2]] == ["lemon", "Chihuahua"]
-    names = ["0151-chihuahua", "0951-lemon", "model-blocks-2-0-3"]
+    names = ["0151-chihuahua", "0951-lemon", "blocks-2-0-3"]
     expected = {f"{name}.{kind}" for name in names for kind in ("gif", "png")} | {"class-images.png"}
     assert {path.name for path in tmp_path.iterdir()} == expected
     with Image.open(tmp_path / "0951-lemon.png") as lemon:

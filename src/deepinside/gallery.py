@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from deepinside.class_image import Ascent, Target, adjusted, ascend, batches, score_of
 from deepinside.classifier import Classifier
 from deepinside.contact_sheet import contact_sheet, save_sheet
-from deepinside.errors import DeepInsideError, nearest
+from deepinside.errors import DeepInsideError
 from deepinside.images import read
 from deepinside.picture_files import is_drawn, read_facts, write_animation, write_picture
-from deepinside.probe import borrowed, look_at
+from deepinside.probe import borrowed, find_layer, look_at
 from deepinside.progress import bar
 from deepinside.targets import Score
 
@@ -120,11 +120,9 @@ def draw(
 
 def check_layers(network: nn.Module, scores: Sequence[Score]) -> None:
     """Raise `DeepInsideError` for a layer that the network does not have, before hours of work, not after."""
-    names = dict(network.named_modules())
+    modules = dict(network.named_modules())
     for score in scores:
-        layer = getattr(score, "layer", "")
-        if layer not in names:
-            raise DeepInsideError(f"expected the name of a layer, got {layer!r}; {nearest(layer, names)}")
+        find_layer(modules, getattr(score, "layer", ""))
 
 
 def _ascents(classifier: Classifier, part: Sequence[Target], settings: Settings) -> Iterator[Ascent]:
