@@ -171,7 +171,7 @@ def test_train_prints_a_line_an_epoch_and_its_run_is_a_model(deepinside, tmp_pat
     (("class-image", "lemmon"), "did you mean lemon"),
     (("class-image", "lemon", "--preset", "papre"), "did you mean paper"),
     (("class-image", "--neuron", "blocks"), "LAYER:CHANNEL"),
-    (("class-image", "lemon", "--neuron", "blocks:1", "--steps", "1"), "name of a layer"),
+    (("class-image", "lemon", "--neuron", "block:1", "--steps", "1"), "name of a layer"),
     (("class-image", "lemon", "--gallery"), "got both"),
     (("evaluate-class-images", "--preset", "lucid"), "did you mean lucent"),
     (("saliency", "."), "expected a folder with photos"),

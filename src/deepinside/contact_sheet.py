@@ -44,7 +44,7 @@ def sheet_columns(count: int) -> int:
     """How many pictures stand in a row: a sheet a little wider than high; twelve in rows of four.
 
     >>> sheet_columns(12), sheet_columns(2), sheet_columns(1000)
-    (4, 2, 38)
+    (4, 2, 37)
     """
     return max(round((count * 1.4) ** 0.5), 1) if count > 3 else count
 

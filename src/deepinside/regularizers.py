@@ -37,7 +37,7 @@ def detail(images: Float[Tensor, "k 3 height width"], radius: int = 1) -> Float[
     """Mean square of what a box blur of `2 * radius + 1` pixels takes away; zero where a picture is flat.
 
     >>> import torch
-    >>> detail(torch.full((1, 3, 5, 5), 0.7))
+    >>> detail(torch.full((1, 3, 5, 5), 0.5))
     tensor([0.])
     """
     window = 2 * radius + 1
