@@ -171,6 +171,12 @@ def test_steps_grow_at_first_and_shrink_to_nothing_at_last(network):
     torch.testing.assert_close(lengths / lengths.max(), expected, atol=1e-3, rtol=0)
 
 
+def test_small_steps_at_first_are_not_taken_for_the_end():
+    recipe = replace(PAPER, optimizer=partial(torch.optim.SGD, lr=1.0, maximize=True), steps=9, warm_up=5, settled=1e3)
+    *_, last = ascend(linear(), [1], preset=recipe, size=6, mean=GREY)
+    assert (last.step, last.done) == (6, True)
+
+
 def test_a_recipe_can_be_put_together(network):
     recipe = replace(PAPER, penalties=((0.05, lambda images, mean: total_variation(images)),), steps=5)
     smooth, plain = (class_image(network, 1, preset=r, size=8, mean=GREY) for r in (recipe, replace(PAPER, steps=5)))

@@ -48,7 +48,7 @@ class Recipe:
     posterior: bool = False  # ascend log P(c) in place of the unnormalized score S_c
     warm_up: int = 0  # steps over which the step size rises to the full one
     anneal: float = 0.0  # the last share of the steps, over which the step size falls to zero
-    settled: float = 0.0  # stop early once no pixel moves by more than this in a step
+    settled: float = 0.0  # stop early once, after the warm-up, no pixel moves by more than this in a step
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,8 @@ def ascend(
                 optimizer.param_groups[0]["lr"] = full * _pace(step, recipe)
                 optimizer.step()
                 moved, images = images, canvas(values)
-                done = step == recipe.steps - 1 or float((images - moved).abs().max()) < recipe.settled
+                still = step >= recipe.warm_up and float((images - moved).abs().max()) < recipe.settled
+                done = still or step == recipe.steps - 1
             yield Ascent(step + 1, recipe.steps, scores, images.clamp(0, 1), done)
             if done:
                 return
