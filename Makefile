@@ -17,6 +17,7 @@ test: .venv/installed-dev
 bench: .venv/installed-bench
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/cut.py
+	$(BIN)/python benchmarks/class_image.py
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

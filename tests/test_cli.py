@@ -107,6 +107,29 @@ def test_evaluate_prints_the_table_and_writes_json(deepinside, photos, tmp_path)
     assert methods["whole_image"]["mean_iou"] == pytest.approx(400 * 370 / (600 * 400))
 
 
+def test_class_image_draws_the_classes_and_neurons_asked_for(deepinside, tmp_path):
+    arguments = ("lemon", "n02085620", "--neuron", "blocks.2.0:3", "--steps", 2, "--animate", "gif")
+    status, out, err = deepinside("class-image", *arguments, "--out", tmp_path)
+    assert (status, err) == (0, "")
+    assert [line.split()[1] for line in out.splitlines()[:2]] == ["lemon", "Chihuahua"]
+    names = ["0151-chihuahua", "0951-lemon", "blocks-2-0-3"]
+    expected = {f"{name}.{kind}" for name in names for kind in ("gif", "png")} | {"class-images.png"}
+    assert {path.name for path in tmp_path.iterdir()} == expected
+    with Image.open(tmp_path / "0951-lemon.png") as lemon:
+        assert lemon.size == (224, 224)
+        assert (lemon.text["class"], lemon.text["model"], lemon.text["steps"]) == ("lemon", "lite0", "2")
+
+
+def test_evaluate_class_images_prints_the_table_and_writes_json(deepinside, tmp_path):
+    arguments = ("--classes", 2, "--steps", 1, "--preset", "paper", "--json", tmp_path / "out.json")
+    status, out, err = deepinside("evaluate-class-images", *arguments)
+    assert (status, err) == (0, "")
+    assert "lite0 (itself)" in out
+    paper = json.loads((tmp_path / "out.json").read_text())["methods"]["paper"]
+    assert paper.keys() == {"lite0", "lite1"}
+    assert paper["lite1"].keys() == {"top1", "top1_interval", "top5", "top5_interval"}
+
+
 def test_models_lists_what_load_takes(deepinside):
     status, out, _ = deepinside("models")
     assert status == 0
@@ -145,6 +168,12 @@ def test_train_prints_a_line_an_epoch_and_its_run_is_a_model(deepinside, tmp_pat
     (("localize", "x.jpg", "--target", "tabbi"), "did you mean tabby"),
     (("localize", "x.jpg", "--preset", "papre"), "did you mean paper"),
     (("localize", ".", "--export", "cocoo"), "found none"),
+    (("class-image", "lemmon"), "did you mean lemon"),
+    (("class-image", "lemon", "--preset", "papre"), "did you mean paper"),
+    (("class-image", "--neuron", "blocks"), "LAYER:CHANNEL"),
+    (("class-image", "lemon", "--neuron", "block:1", "--steps", "1"), "name of a layer"),
+    (("class-image", "lemon", "--gallery"), "got both"),
+    (("evaluate-class-images", "--preset", "lucid"), "did you mean lucent"),
     (("saliency", "."), "expected a folder with photos"),
     (("localize", "x.jpg", "--labels", "none.txt"), "none.txt"),
 ])  # fmt: skip

@@ -8,8 +8,8 @@ import deepinside
 def test_exported_names_are_the_public_surface():
     assert deepinside.__all__ == [
         "At", "Attribution", "Box", "Classifier", "DeepInsideError", "Detection", "Explanation", "Frame", "Labels",
-        "Neuron", "Photo", "Reconstruction", "Segmentation", "explain", "explain_each", "gradient", "load", "read",
-        "reconstruct", "saliency",
+        "Neuron", "Photo", "Reconstruction", "Segmentation", "ascend", "class_image", "explain", "explain_each",
+        "gradient", "load", "read", "reconstruct", "saliency",
     ]  # fmt: skip
 
 

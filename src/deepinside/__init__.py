@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from deepinside.attribution import Attribution
+    from deepinside.class_image import ascend, class_image
     from deepinside.classifier import Classifier, load
     from deepinside.errors import DeepInsideError
     from deepinside.explain import explain, explain_each
@@ -41,6 +42,8 @@ _HOMES = {
     "Photo": "images",
     "Reconstruction": "reconstruct",
     "Segmentation": "results",
+    "ascend": "class_image",
+    "class_image": "class_image",
     "explain": "explain",
     "explain_each": "explain",
     "gradient": "saliency",
@@ -64,6 +67,8 @@ __all__ = [
     "Photo",
     "Reconstruction",
     "Segmentation",
+    "ascend",
+    "class_image",
     "explain",
     "explain_each",
     "gradient",

@@ -303,6 +303,77 @@ def evaluate(
     )
 
 
+@app.command("class-image")
+def class_image(
+    classes: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="CLASS...", help="By name, WordNet id or index.  [default: the paper's Figure 1]"),
+    ] = None,
+    model: Model = "lite0",
+    weights: Weights = None,
+    labels: LabelFile = None,
+    preset: Annotated[str, typer.Option(help="canonical, or paper for the paper's own.")] = "canonical",
+    neuron: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LAYER:CHANNEL", help="Also a neuron or channel of any layer; may be repeated."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Of gradient ascent.  [default: the preset's]")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed shows other facets of a class.")] = 0,
+    facets: Annotated[int, typer.Option(min=1, help="So many pictures of each, from as many seeds.")] = 1,
+    posterior: Annotated[bool, typer.Option("--posterior", help="Raise the posterior in place of the score.")] = False,
+    gallery: Annotated[bool, typer.Option("--gallery", help="All classes, from where the last run stopped.")] = False,
+    animate: Annotated[str | None, typer.Option(metavar="KIND", help="Also the ascent, as gif or webp.")] = None,
+    out: Out = None,
+) -> None:
+    """What a class looks like to the network: pictures that raise its score, and a sheet of them."""
+    from deepinside.gallery import Settings, class_images_command
+    from deepinside.targets import read_neuron
+
+    classifier, indices = _classifier(model, weights, labels, classes)
+    class_images_command(
+        classifier,
+        [*(indices or []), *(read_neuron(text) for text in neuron or [])],
+        out or OUT,
+        Settings(preset, steps, seed, posterior),
+        facets=facets,
+        gallery=gallery,
+        animate=animate,
+    )
+
+
+@app.command("evaluate-class-images")
+def evaluate_class_images(
+    model: Model = "lite0",
+    weights: Weights = None,
+    judge: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODEL", help="Who has to recognize the pictures; may be repeated.  [default: lite1]"),
+    ] = None,
+    classes: Annotated[int, typer.Option(min=1, help="How many, evenly spread over all.")] = 200,
+    preset: Annotated[str, typer.Option(help="Whose pictures, separated by commas.")] = "canonical,paper,lucent",
+    steps: Annotated[int | None, typer.Option(min=1, help="Of gradient ascent.  [default: each preset's]")] = None,
+    seed: Annotated[int, typer.Option(help="Of the ascent.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the pictures here, and use those of an earlier run.")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures.")] = None,
+) -> None:
+    """Whether networks that never saw a class image made recognize it."""
+    from deepinside.classifier import load
+    from deepinside.gallery import Settings
+    from deepinside.judging import evaluate_class_images_command
+
+    evaluate_class_images_command(
+        load(model, weights=weights),
+        [load(name) for name in judge or ["lite1"]],
+        [name.strip() for name in preset.split(",")],
+        classes=classes,
+        settings=Settings(steps=steps, seed=seed),
+        folder=out,
+        json_file=json_file,
+    )
+
+
 @app.command()
 def train(
     root: TrainingRoot,

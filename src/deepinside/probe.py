@@ -263,7 +263,7 @@ def _values(tensor: Tensor) -> Tensor:
         return tensor.clone() if tensor.is_inference() else tensor.detach()
 
 
-def _find(modules: Mapping[str, nn.Module], name: str) -> nn.Module:
+def find_layer(modules: Mapping[str, nn.Module], name: str) -> nn.Module:
     """The layer of that name; a classifier's own names hold, too, where it lies behind its normalization."""
     for spelled in (name, f"{BEHIND}.{name}"):
         if spelled in modules:
@@ -294,7 +294,7 @@ class _Taps:
         self._seen: dict[str, Tensor] = {}
         self._source: Tensor | None = None
         modules = dict(private.named_modules())
-        self._modules = {name: _find(modules, name) for name in (*layers, *reads, place) if name is not None}
+        self._modules = {name: find_layer(modules, name) for name in (*layers, *reads, place) if name is not None}
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
 
     def __enter__(self) -> _Taps:

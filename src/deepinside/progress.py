@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
+Advance = Callable[[int, int, str], None]
 
 
 def track(items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
@@ -17,3 +19,18 @@ def track(items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
     from rich.progress import track as bar
 
     return bar(items, what, total, console=Console(stderr=True), transient=True)
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Advance]:
+    """A bar for work that tells by itself how far it is: `(done, whole, name of the part)`."""
+    if not sys.stderr.isatty():
+        yield lambda done, whole, part: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what)
+        yield lambda done, whole, part: progress.update(task, description=part, completed=done, total=whole)
