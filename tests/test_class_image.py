@@ -18,6 +18,7 @@ from deepinside.class_image import (
     batches,
     class_image,
     climb,
+    mean_color,
     score_of,
 )
 from deepinside.parametrize import Fourier
@@ -59,6 +60,12 @@ def test_paper_preset_starts_at_the_mean_image_the_network_declares():
     torch.testing.assert_close(first.scores, classifier.network(mean.expand(1, 3, 6, 6))[:, 1].detach())
     step = classifier.network.model[1].weight.detach()[1].view(3, 6, 6) / 0.5 * 2.0
     torch.testing.assert_close(first.images[0] - mean[0], step)
+
+
+def test_of_a_declared_mean_image_its_average_color_counts():
+    image = torch.rand(3, 6, 6, generator=Generator().manual_seed(0))
+    classifier = Classifier(linear(), size=6, mean=image, std=(0.5, 0.5, 0.5))
+    assert mean_color(classifier.network, None) == pytest.approx(image.mean((1, 2)).tolist())
 
 
 def test_climb_is_the_gradient_by_finite_differences(small_network):

@@ -76,7 +76,7 @@ def test_everything_is_inside_the_page(made):
     for address in pictures:
         picture = Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGB")
         assert len(picture.getcolors(1 << 24)) > 20, "a picture, not a blank"
-    assert len(pictures) >= 1 + 2 + 2 + 1
+    assert len(pictures) >= 2 * 2 + 1 + 2 + 2 + 1, "class images of both presets, and what came before"
 
 
 def test_every_section_of_the_paper_stands_beside_the_papers_figures(made):

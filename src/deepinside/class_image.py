@@ -326,12 +326,12 @@ def mean_color(network: nn.Module, mean: Sequence[float] | None) -> Color:
     """The color of the mean image, given or declared. Raises `DeepInsideError` where neither is."""
     if mean is None:
         own, spread = getattr(network, "mean", None), getattr(network, "std", None)
-        if not isinstance(own, Tensor) or not isinstance(spread, Tensor) or own.numel() != 3:
+        if not isinstance(own, Tensor) or not isinstance(spread, Tensor) or own.ndim != 3:
             raise DeepInsideError(
                 f"expected a network that declares its input range, got {type(network).__name__}; wrap it as "
                 "Classifier(module, mean=..., std=...).network, or give mean= if it takes RGB in [0, 1]"
             )
-        mean = own.flatten().tolist()
+        mean = own.reshape(len(own), -1).mean(dim=1).tolist()  # of a mean image, its average
     if len(mean) != 3:
         raise DeepInsideError(f"expected a mean of three numbers, R, G and B, got {len(mean)}")
     return float(mean[0]), float(mean[1]), float(mean[2])

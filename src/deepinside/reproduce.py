@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 from jaxtyping import Float
 from torch import Tensor
 
+from deepinside.class_image import class_image
 from deepinside.classifier import Classifier, load
 from deepinside.datasets import Sample, read_samples
 from deepinside.errors import DeepInsideError
@@ -109,9 +108,7 @@ def findings_of(
     )
     return Findings(
         class_images={
-            preset: _class_images(classifier, preset, extent.steps, seed)
-            for preset in ("paper", "canonical")
-            if find_spec("deepinside.class_image")
+            preset: _class_images(classifier, preset, extent.steps, seed) for preset in ("paper", "canonical")
         },
         looked=looked,
         evaluation=evaluation,
@@ -122,13 +119,8 @@ def _class_images(
     classifier: Classifier, preset: str, steps: int | None, seed: int
 ) -> Float[Tensor, "classes 3 height width"]:
     """Sect. 2, for every class."""
-    class_image = import_module("deepinside.class_image").class_image
-    color = classifier.network.mean.reshape(3, -1).mean(dim=1).tolist()
     classes = range(len(classifier.labels))
-    pictures: Tensor = class_image(
-        classifier.network, classes, preset=preset, size=classifier.size, steps=steps, seed=seed, mean=color
-    )
-    return pictures
+    return class_image(classifier.network, classes, preset=preset, size=classifier.size, steps=steps, seed=seed)
 
 
 def _one_a_class(validation: Sequence[Entry], count: int) -> list[Entry]:
