@@ -142,8 +142,9 @@ def path() -> None:
                 cv2.boundingRect(mask.astype(np.uint8))
 
     def ours() -> None:
-        for file in PHOTOS:
-            assert len([found.box for found in di.explain(classifier, file).objects]) == 5
+        for outcome in di.explain_each(classifier, PHOTOS):
+            assert outcome.explanation is not None
+            assert len([found.box for found in outcome.explanation.objects]) == 5
 
     mine, other = in_turns(ours, theirs)
     row("photo to five boxes, best, against Captum and grabCut", "ms", lambda t: t * 1e3 / len(PHOTOS), mine, other)

@@ -512,12 +512,9 @@ def _rule_text(seen: Reconstruction | DeepInsideError) -> str:
 
 def _progress(items: Sequence[Item]) -> Iterable[Item]:
     """A progress bar on standard error while the items are gone through, where somebody can see it."""
-    if len(items) < 2 or not sys.stderr.isatty():
-        return items
-    from rich.console import Console
-    from rich.progress import track
+    from deepinside.terminal import track
 
-    return track(items, description="photos", console=Console(stderr=True), transient=True)
+    return track(items, len(items), "photos") if len(items) > 1 else items
 
 
 def _beside(folder: Path, name: Path, what: str) -> Path:

@@ -67,6 +67,7 @@ from deepinside.metrics import (
 )
 from deepinside.probe import frozen
 from deepinside.results import Detection
+from deepinside.terminal import print_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -693,7 +694,7 @@ def evaluate_command(
     evaluation = evaluate(
         classifier, progress(samples), presets, seed=seed, baselines=baselines, faithful=faithful, sanity=sanity
     )
-    _print_whole(table(evaluation))
+    print_whole(table(evaluation))
     print(_notes(evaluation, presets[0], baselines))
     _tell_failures(evaluation)
     if json_file:
@@ -708,14 +709,6 @@ def evaluate_command(
         if path:
             print(f"  -> {path}")
     return evaluation
-
-
-def _print_whole(table: Table) -> None:
-    """As wide as it has to be, on a narrow terminal, too: a figure cut short is worse than a long line."""
-    from rich.console import Console
-
-    console = Console(width=1000)
-    Console(width=console.measure(table).maximum, highlight=False).print(table)
 
 
 def _notes(evaluation: Evaluation, first: str, baselines: bool) -> str:

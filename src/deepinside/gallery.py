@@ -22,8 +22,8 @@ from deepinside.errors import DeepInsideError
 from deepinside.images import read
 from deepinside.picture_files import is_drawn, read_facts, write_animation, write_picture
 from deepinside.probe import borrowed, find_layer, look_at
-from deepinside.progress import bar
 from deepinside.targets import Score
+from deepinside.terminal import bar
 
 # The classes of the paper's Figure 1, in its order, by their usual names in ImageNet's list.
 FIGURE_1 = (

@@ -32,7 +32,7 @@ from deepinside.logits import logits_of
 from deepinside.metrics import Estimate
 from deepinside.picture_files import is_drawn, read_facts, write_picture
 from deepinside.probe import borrowed, frozen
-from deepinside.progress import bar
+from deepinside.terminal import bar, print_whole
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -226,9 +226,7 @@ def evaluate_class_images_command(
                 advance(news.step, news.steps, method)
             else:
                 rows.append(news)
-    from rich.console import Console
-
-    Console(highlight=False).print(table(model.name, rows))
+    print_whole(table(model.name, rows))
     print("In percent of the classes, with 95% intervals, after rounding to 8-bit PNG.")
     for note in notes:
         print(note)

@@ -30,10 +30,10 @@ from deepinside.classifier import Normalized
 from deepinside.errors import DeepInsideError
 from deepinside.loading import Survey, batches, fits, in_turn, shuffled, survey
 from deepinside.nets.convnet2013 import ConvNet2013, gaussian_, he_
-from deepinside.progress import track
 from deepinside.recipe import Recipe
 from deepinside.saliency import ten_crops
 from deepinside.team import Team, joined
+from deepinside.terminal import track
 from deepinside.trainingset import TrainingSet, read_training_set
 
 ENLARGED = 256 / 224  # pictures are so much larger than crops

@@ -1,11 +1,14 @@
-"""How far long work is, on a terminal; in a pipe, nothing."""
+"""What a terminal shows: how far long work is, where a pipe gets nothing, and tables as wide as they are."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 Item = TypeVar("Item")
 Advance = Callable[[int, int, str], None]
@@ -34,3 +37,11 @@ def bar(what: str) -> Iterator[Advance]:
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what)
         yield lambda done, whole, part: progress.update(task, description=part, completed=done, total=whole)
+
+
+def print_whole(table: Table) -> None:
+    """As wide as it has to be, on a narrow terminal, too: a figure cut short is worse than a long line."""
+    from rich.console import Console
+
+    console = Console(width=1000)
+    Console(width=console.measure(table).maximum, highlight=False).print(table)

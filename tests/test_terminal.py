@@ -4,8 +4,9 @@ import io
 import sys
 
 import pytest
+from rich.table import Table
 
-from deepinside.progress import bar, track
+from deepinside.terminal import bar, print_whole, track
 
 
 def test_in_a_pipe_the_items_are_left_alone():
@@ -39,3 +40,11 @@ def test_bar_is_silent_in_a_pipe(capsys):
     with bar("work") as advance:
         advance(30, 60, "canonical")
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_table_is_whole_on_a_narrow_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    table = Table("method", "judge")
+    table.add_row("canonical", "x" * 80)
+    print_whole(table)
+    assert "x" * 80 in capsys.readouterr().out
