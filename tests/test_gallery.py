@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 from deepinside import Classifier, DeepInsideError
-from deepinside.class_image import CHUNK, class_image
+from deepinside.class_image import CHUNK, Ascent, class_image
 from deepinside.gallery import (
     FIGURE_1,
     Settings,
@@ -122,6 +122,41 @@ def test_facets_are_pictures_from_other_seeds_side_by_side(classifier, tmp_path)
 def test_gallery_draws_every_class(classifier, tmp_path):
     drawn = class_images_command(classifier, [], tmp_path, QUICK, gallery=True)
     assert [picture.name for picture in drawn] == NAMES
+
+
+class Peaks(nn.Module):
+    """Class 0 to 3 like red; class 4 likes it, too, but a bright start traps it on a small bump."""
+
+    def __init__(self):
+        super().__init__()
+        self.anchor = nn.Parameter(torch.zeros(1))
+
+    def forward(self, images):
+        red = images[:, 0].mean((1, 2))
+        return torch.stack([10 * red] * 4 + [red], dim=1)
+
+
+def test_a_stuck_picture_gets_one_other_start_and_the_better_one_stays(tmp_path, monkeypatch):
+    classifier = Classifier(Peaks(), labels=[f"kind {k}" for k in range(5)], size=(8, 8), name="peaks")
+    seeds = []
+
+    def ascents(of, part, settings):
+        seeds.append((list(part), settings.seed))
+        brightness = 0.5 if settings.seed == QUICK.seed else best
+        yield Ascent(1, 1, torch.zeros(len(part)), torch.full((len(part), 3, 8, 8), brightness), done=True)
+
+    monkeypatch.setattr("deepinside.gallery._ascents", ascents)
+    for best, expected in ((0.9, 0.9), (0.2, 0.5)):
+        seeds.clear()
+        folder = tmp_path / str(best)
+        run(classifier, range(5), folder, restart=True)
+        assert seeds == [([0, 1, 2, 3, 4], QUICK.seed), ([4], QUICK.seed + 1)]
+        facts = read_facts(folder / "0004-kind-4.png")
+        assert facts["starts"] == "2"
+        assert float(facts["score"]) == pytest.approx(expected, abs=0.01)
+        assert np.asarray(read(folder / "0004-kind-4.png").image).max() == round(255 * expected)
+        run(classifier, range(5), folder, restart=True, resume=True)
+        assert len(seeds) == 2, "an earlier run tried already"
 
 
 @pytest.mark.parametrize(("targets", "how", "message"), [

@@ -10,7 +10,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
+import numpy as np
+import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
@@ -31,6 +34,9 @@ FIGURE_1 = (
     "washer", "computer keyboard", "kit fox", "goose", "ostrich", "limousine",
 )  # fmt: skip
 ANIMATIONS = ("gif", "webp")
+# An ascent whose score ends below this share of the others' median is stuck at a lesser peak: it gets another start.
+STUCK = 0.75
+ANOTHER = 1  # added to the seed for it
 FRAME_EVERY = 4  # steps from one frame of an animation to the next
 
 
@@ -83,6 +89,7 @@ def draw(
     tag: str = "",
     resume: bool = False,
     animate: str | None = None,
+    restart: bool = False,
 ) -> Iterator[Progress]:
     """Make a picture of each target and write it into the folder, telling how far it is at every step.
 
@@ -94,6 +101,8 @@ def draw(
         tag: added to the names of the files.
         resume: leave alone what is there with the same settings.
         animate: also write the ascent, as `"gif"` or `"webp"`.
+        restart: at last, ascend to classes whose score stayed far below the others' from another start, and keep the
+            picture with the higher score.
 
     Raises `DeepInsideError` as `class_image` does, and for a place that cannot be written.
     """
@@ -116,6 +125,31 @@ def draw(
         names = [_name(classifier, target) for target in part]
         drawn = (Drawn(path, name, read_facts(path)) for path, name in zip(paths, names, strict=True))
         yield Progress(done, whole, tuple(drawn))
+    if restart:
+        _start_again(
+            classifier, targets, [folder / f"{stem(classifier, target)}{tag}.png" for target in targets], settings
+        )
+
+
+def _start_again(classifier: Classifier, targets: Sequence[Target], paths: Sequence[Path], settings: Settings) -> None:
+    """Another start for the pictures whose score is far below the median, once; the better picture stays."""
+    facts = {target: read_facts(path) for target, path in zip(targets, paths, strict=True)}
+    files = dict(zip(targets, paths, strict=True))
+    middle = median(float(each["score"]) for each in facts.values())
+    stuck = [
+        target
+        for target, each in facts.items()
+        if float(each["score"]) < STUCK * middle and "starts" not in each  # not those that an earlier run tried
+    ]
+    for part in batches(stuck) if stuck else ():
+        *_, last = _ascents(classifier, part, replace(settings, seed=settings.seed + ANOTHER))
+        for target, image, score in zip(part, last.images, final_scores(classifier, part, last.images), strict=True):
+            before = facts[target]
+            if score > float(before["score"]):
+                write_picture(image, files[target], {**before, "score": f"{score:.4f}", "starts": "2"})
+            else:
+                kept = torch.from_numpy(read(files[target]).pixels / np.float32(255)).permute(2, 0, 1)
+                write_picture(kept, files[target], {**before, "starts": "2"})
 
 
 def check_layers(network: nn.Module, scores: Sequence[Score]) -> None:
@@ -219,7 +253,9 @@ def class_images_command(
         for seed in range(settings.seed, settings.seed + facets):
             one, tag = replace(settings, seed=seed), f"-seed-{seed}" if facets > 1 else ""
             pictures: list[Drawn] = []
-            for progress in draw(classifier, chosen, folder, one, tag=tag, resume=gallery, animate=animate):
+            for progress in draw(
+                classifier, chosen, folder, one, tag=tag, resume=gallery, animate=animate, restart=gallery
+            ):
                 done = len(by_seed) * len(chosen) + len(pictures)
                 steps = progress.step + len(by_seed) * progress.steps
                 advance(steps, facets * progress.steps, f"{done} of {facets * len(chosen)} pictures")

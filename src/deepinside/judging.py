@@ -108,7 +108,7 @@ def drawn_by(
     """The pictures of one method in `folder/method`, where those of an earlier run with the same settings stay."""
     if method == LUCENT:
         return _drawn_by_lucent(model, classes, folder / LUCENT, settings)
-    return draw(model, classes, folder / method, settings, resume=True)
+    return draw(model, classes, folder / method, settings, resume=True, restart=True)
 
 
 def check_methods(methods: Sequence[str]) -> tuple[list[str], list[str]]:
