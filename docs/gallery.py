@@ -6,10 +6,9 @@ from pathlib import Path
 
 import deepinside as di
 from deepinside import report
-from deepinside.explain import explain
+from deepinside.compare import compare
 from deepinside.images import find_photos
-from deepinside.localize import PRESETS
-from deepinside.reconstruct import most_exciting, reconstruct_by_rules
+from deepinside.reconstruct import most_exciting
 
 REPOSITORY = Path(__file__).parents[1]
 IMAGES = REPOSITORY / "docs" / "images"
@@ -19,8 +18,8 @@ SQUEEZENET = f"{REPOSITORY / 'examples' / 'squeezenet.py'}:squeezenet"
 def compared(classifier: di.Classifier, name: str, file: str) -> None:
     """The three rules and both presets on one photo."""
     photo = di.read(REPOSITORY / "photos" / f"{name}.jpg")
-    presets = {preset: explain(classifier, photo, top=1, preset=preset).objects[0] for preset in PRESETS}
-    print(report.save(report.compare_sheet(photo, reconstruct_by_rules(classifier, photo), presets), IMAGES / file))
+    seen = compare(classifier, photo)
+    print(report.save(report.compare_sheet(photo, seen.rules, seen.presets), IMAGES / file))
 
 
 def excited(classifier: di.Classifier, neuron: di.Neuron, file: str) -> None:

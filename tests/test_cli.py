@@ -251,6 +251,14 @@ def test_compare_draws_every_rule_and_preset(deepinside, photos, tmp_path):
     assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 20000
 
 
+def test_compare_takes_a_neuron_or_a_class(deepinside, photos, tmp_path):
+    status, _, error = deepinside("compare", photos / "cat.jpg", "--target", "tabby", "--neuron", "blocks.2.1:7")
+    assert (status, "give one of them" in error) == (2, True)
+    assert deepinside("compare", photos / "cat.jpg", "--neuron", "blocks.2.1")[0] == 2, "a mistake in the command"
+    assert deepinside("compare", photos / "cat.jpg", "--neuron", "blocks.2.1:7", "--out", tmp_path)[0] == 0
+    assert (tmp_path / "cat.compare.png").stat().st_size > 10000
+
+
 def test_exciting_ranks_the_photos_of_a_folder(deepinside, photos, tmp_path):
     status, out, _ = deepinside("exciting", photos, "--neuron", "blocks.2.1:7", "--out", tmp_path)
     assert status == 0

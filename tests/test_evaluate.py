@@ -32,7 +32,7 @@ from deepinside.evaluate import (
 )
 from deepinside.explain import explain
 from deepinside.geometry import Box, Frame
-from deepinside.images import read
+from deepinside.images import read, view
 from deepinside.labels import Labels
 from deepinside.metrics import (
     LEVELS,
@@ -247,7 +247,7 @@ def test_faithfulness_and_sanity_are_options(colors, tree):
 @pytest.mark.skipif(not CAMS, reason="grad-cam is not installed")
 def test_grad_cam_is_cam_for_average_pooling_and_one_linear_layer(colors, tree):
     photo = read(tree / "0.png")
-    image = module.view(photo, Frame.whole(64, 48, width=32, height=32))
+    image = view(photo, Frame.whole(64, 48, width=32, height=32))
     network = colors.network.model
     with torch.no_grad():
         features = network.rectify(network.features(image))

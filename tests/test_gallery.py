@@ -159,6 +159,26 @@ def test_a_stuck_picture_gets_one_other_start_and_the_better_one_stays(tmp_path,
         assert len(seeds) == 2, "an earlier run tried already"
 
 
+def test_a_picture_drawn_again_is_told_and_keeps_its_place(tmp_path, monkeypatch, capsys):
+    classifier = Classifier(Peaks(), labels=[f"kind {k}" for k in range(5)], size=(8, 8), name="peaks")
+
+    def ascents(of, part, settings):
+        images = torch.full((len(part), 3, 8, 8), 0.5 + 0.4 * (settings.seed != QUICK.seed))
+        yield Ascent(1, 1, torch.zeros(len(part)), images, done=True)
+
+    monkeypatch.setattr("deepinside.gallery._ascents", ascents)
+    drawn = class_images_command(classifier, [], tmp_path, QUICK, gallery=True)
+    assert [picture.name for picture in drawn] == [f"kind {k}" for k in range(5)]
+    assert float(drawn[4].facts["score"]) == pytest.approx(0.9, abs=0.01)
+    assert capsys.readouterr().out.count("kind 4") == 2
+
+
+def test_a_recipe_without_chance_is_not_started_again(tmp_path, monkeypatch):
+    classifier = Classifier(Peaks(), labels=[f"kind {k}" for k in range(5)], size=(8, 8), name="peaks")
+    monkeypatch.setattr("deepinside.gallery._start_again", None)
+    assert len(run(classifier, range(5), tmp_path, Settings("paper", steps=1), restart=True)) == 5
+
+
 @pytest.mark.parametrize(("targets", "how", "message"), [
     ([], {}, "expected the names of classes"),
     ([1], {"gallery": True}, "got both"),

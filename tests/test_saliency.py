@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from conftest import state_of
 from deepinside.errors import DeepInsideError
+from deepinside.relu import RectifierRule
 from deepinside.saliency import CHUNK, gradient, largest_magnitude, put_back, saliency, ten_crops
 from deepinside.targets import At, Neuron
 
@@ -308,3 +309,18 @@ def test_eight_threads_mixing_rules_on_one_network(mixed):
             lambda k: torch.equal(gradient(mixed, images, 2, rule=rules[k % 3]), expected[rules[k % 3]]), range(2000)
         )
         assert sum(not right for right in answers) == 0
+
+
+@pytest.mark.parametrize("rule", ["gradient", "deconvnet", "guided"])
+def test_under_autocast_the_answer_is_that_of_the_network_under_autocast(mixed, rule):
+    mixed, images = mixed.float(), images_of(2).float()
+    exact = gradient(mixed, images, 2, rule=rule)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = gradient(mixed, images, 2, rule=rule)
+        pixels = images.clone(memory_format=torch.channels_last).requires_grad_()
+        with RectifierRule(rule):
+            scores = mixed(pixels * 1)[:, 2]
+        (expected,) = torch.autograd.grad(scores.sum(), pixels)
+    assert torch.allclose(rough, expected, rtol=1e-6, atol=0)
+    assert not torch.equal(rough, exact), "autocast was on"
+    assert torch.equal(gradient(mixed, images, 2, rule=rule), exact), "and leaves no trace"

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from deepinside.errors import DeepInsideError
+from deepinside.errors import DeepInsideError, writing
 
 KEPT = 2  # the newest and the one before it, should the newest turn out damaged
 FORMAT = 1
@@ -56,8 +56,7 @@ def save(run: Path, epoch: int, tensors: Mapping[str, Tensor], facts: Mapping[st
     Raises `DeepInsideError` where it cannot be written.
     """
     path = run / f"epoch-{epoch:04}.json"
-    try:
-        run.mkdir(parents=True, exist_ok=True)
+    with writing(path, "a checkpoint"):
         storage = path.with_suffix(".safetensors")
         plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         _moved_there(storage, lambda temporary: save_file(plain, temporary))
@@ -66,8 +65,6 @@ def save(run: Path, epoch: int, tensors: Mapping[str, Tensor], facts: Mapping[st
         for old in _newest_first(run)[KEPT:]:
             old.unlink()
             old.with_suffix(".safetensors").unlink(missing_ok=True)
-    except OSError as error:
-        raise DeepInsideError(f"{path}: expected a place to write a checkpoint ({error.strerror})") from None
     return Checkpoint(path, told)
 
 

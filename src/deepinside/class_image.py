@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from deepinside.errors import DeepInsideError, nearest
+from deepinside.errors import DeepInsideError, named
 from deepinside.logits import logits_of
 from deepinside.parametrize import Fourier, Parametrization, Pixels, Size
 from deepinside.probe import borrowed, look_at
@@ -49,6 +49,7 @@ class Recipe:
     warm_up: int = 0  # steps over which the step size rises to the full one
     anneal: float = 0.0  # the last share of the steps, over which the step size falls to zero
     settled: float = 0.0  # stop early once, after the warm-up, no pixel moves by more than this in a step
+    random: bool = True  # whether another seed gives another picture
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ PAPER = Recipe(
     steps=150,
     penalties=((PAPER_LAMBDA, _paper_penalty),),
     settled=1e-5,  # 1/400 of an 8-bit level
+    random=False,
 )
 
 
@@ -128,9 +130,7 @@ def scaled(size: Size, share: float) -> Size:
 
 def preset(name: str) -> Recipe:
     """The recipe of that name. Raises `DeepInsideError` for an unknown one."""
-    if name not in PRESETS:
-        raise DeepInsideError(f"expected a preset ({', '.join(PRESETS)}), got {name!r}; {nearest(name, PRESETS)}")
-    return PRESETS[name]
+    return named(name, PRESETS, "a preset")
 
 
 # -------------------------------------------------------------------------------------------------------------- ascent

@@ -22,6 +22,8 @@ from torch import Tensor, nn
 
 from deepinside.checkpoint import is_run, newest
 from deepinside.errors import DeepInsideError, nearest
+from deepinside.geometry import Frame
+from deepinside.images import Photo, view
 from deepinside.labels import Labels, imagenet
 from deepinside.layers import Stages, find_stages
 from deepinside.nets.convnet2013 import ConvNet2013
@@ -116,6 +118,12 @@ class Classifier:
         if larger not in self._stages:
             self._stages[larger] = find_stages(self.network, self.size, larger)
         return self._stages[larger]
+
+    def whole(self, photo: Photo) -> tuple[Frame, Float[Tensor, "1 3 height width"]]:
+        """All of a photo, squeezed to the network's size and on its device, and where its pixels lie."""
+        height, width = self.size
+        frame = Frame.whole(photo.width, photo.height, width=width, height=height)
+        return frame, view(photo, frame, self.resample).to(self.device)
 
     @property
     def device(self) -> torch.device:

@@ -187,28 +187,28 @@ def compare(
 ) -> None:
     """One sheet a photo: gradient, DeconvNet and guided maps, and the boxes of both presets, side by side."""
     from deepinside import report
-    from deepinside.explain import explain
+    from deepinside.compare import compare
     from deepinside.images import find_photos, read
-    from deepinside.localize import PRESETS
-    from deepinside.reconstruct import reconstruct_by_rules
     from deepinside.targets import read_neuron
 
+    if neuron and target:
+        raise DeepInsideError("expected a neuron or a class, got both; give one of them")
     names = dict(find_photos(photos))
     classifier, targets = _classifier(model, weights, labels, [target] if target else None)
+    wanted = read_neuron(neuron) if neuron else targets[0] if targets else None
     failures = 0
     for path in _progress(list(names)):
         try:
             photo = read(path)
-            rules = reconstruct_by_rules(classifier, photo, read_neuron(neuron) if neuron else target)
-            seen = {name: explain(classifier, photo, targets, top=1, preset=name).objects[0] for name in PRESETS}
+            seen = compare(classifier, photo, wanted)
         except DeepInsideError as error:
             failures += 1
-            print(f"deepinside: {error}", file=sys.stderr)
+            _complain(error)
             continue
         print(path)
-        for rule, each in rules.items():
+        for rule, each in seen.rules.items():
             print(f"  {rule:<10} {_rule_text(each)}")
-        sheet = report.compare_sheet(photo, rules, {} if neuron else seen)
+        sheet = report.compare_sheet(photo, seen.rules, seen.presets)
         _tell(report.save(sheet, _beside(out or OUT, names[path], "compare")))
     raise typer.Exit(1 if failures else 0)
 
@@ -237,11 +237,11 @@ def exciting(
     wanted = read_neuron(neuron)
     found, failures = most_exciting(classifier, _progress(list(names)), wanted, count)
     for error in failures:
-        print(f"deepinside: {error}", file=sys.stderr)
+        _complain(error)
     if not found:
         raise DeepInsideError("expected photos to look at, got none that can be read")
     shown = [(photo, reconstruct(classifier, photo, wanted, rule=rule)) for photo in (read(path) for _, path in found)]
-    for (activation, path), _ in zip(found, shown, strict=True):
+    for activation, path in found:
         print(f"  {activation:8.3f}  {path}")
     name = Path(f"{neuron.replace(':', '-').replace('@', '-')}.exciting.png")
     _tell(report.save(report.exciting_sheet(shown), (out or OUT) / name))
@@ -460,8 +460,12 @@ def main() -> None:
     try:
         app()
     except DeepInsideError as error:
-        print(f"deepinside: {error}", file=sys.stderr)
+        _complain(error)
         sys.exit(2)
+
+
+def _complain(error: DeepInsideError | None) -> None:
+    print(f"deepinside: {error}", file=sys.stderr)
 
 
 def _classifier(
@@ -492,7 +496,7 @@ def _neuron_maps(classifier: Classifier, names: dict[Path, Path], neuron: str, r
             seen = reconstruct(classifier, photo, wanted, rule=rule)
         except DeepInsideError as error:
             failures += 1
-            print(f"deepinside: {error}", file=sys.stderr)
+            _complain(error)
             continue
         print(f"{path}  {seen.target} {seen.score:.3f}, {_rule_text(seen)}")
         _tell(report.save_map(seen.frame.map_to_photo(seen.map), _beside(folder, names[path], "map")))
@@ -514,7 +518,7 @@ def _progress(items: Sequence[Item]) -> Iterable[Item]:
     """A progress bar on standard error while the items are gone through, where somebody can see it."""
     from deepinside.terminal import track
 
-    return track(items, len(items), "photos") if len(items) > 1 else items
+    return track(items, len(items), "photos")
 
 
 def _beside(folder: Path, name: Path, what: str) -> Path:
@@ -529,7 +533,7 @@ def _print_failure(outcome: Outcome, as_json: bool) -> None:
             flush=True,
         )
     else:
-        print(f"deepinside: {outcome.error}", file=sys.stderr)
+        _complain(outcome.error)
 
 
 def _json_line(path: Path, explanation: Explanation) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from deepinside.errors import DeepInsideError
+from deepinside.errors import writing
 
 
 def contact_sheet(pictures: Sequence[Image.Image], captions: Sequence[str], *, side: int = 224) -> Image.Image:
@@ -51,11 +51,8 @@ def sheet_columns(count: int) -> int:
 
 def save_sheet(sheet: Image.Image, path: Path) -> Path:
     """Write a contact sheet as PNG. Raises `DeepInsideError` where that cannot be done."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path, "a picture"):
         sheet.save(path, optimize=True)
-    except OSError as error:
-        raise DeepInsideError(f"{path}: expected a place to write a picture ({error.strerror})") from None
     return path
 
 

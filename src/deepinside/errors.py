@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
+from typing import TypeVar
+
+Value = TypeVar("Value")
 
 
 class DeepInsideError(Exception):
@@ -19,3 +24,31 @@ def nearest(wrong: str, known: Iterable[str], count: int = 3) -> str:
     names = [name for name in known if name]
     close = get_close_matches(wrong, names, n=count, cutoff=0.5) or names[:count]
     return f"did you mean {' or '.join(close)}?" if close else "there are none"
+
+
+def named(name: str, known: Mapping[str, Value], what: str) -> Value:
+    """What goes by a name. Raises `DeepInsideError` with the nearest names for one that is not known.
+
+    >>> named("best", {"best": 1, "paper": 2}, "a preset")
+    1
+    """
+    if name not in known:
+        raise DeepInsideError(f"expected {what} ({', '.join(known)}), got {name!r}; {nearest(name, known)}")
+    return known[name]
+
+
+@contextmanager
+def writing(path: Path, what: str) -> Iterator[None]:
+    """A block that writes a file, its folder made first. Raises `DeepInsideError` where the system refuses.
+
+    >>> with writing(Path("/dev/null/map.png"), "a picture"):
+    ...     pass
+    Traceback (most recent call last):
+    ...
+    deepinside.errors.DeepInsideError: /dev/null/map.png: expected a place to write a picture (File exists)
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise DeepInsideError(f"{path}: expected a place to write {what} ({error.strerror})") from None

@@ -33,11 +33,12 @@ from torch import Tensor, nn
 
 from deepinside.classifier import Classifier
 from deepinside.datasets import Sample, Thing, marked_pixels, read_samples
-from deepinside.errors import DeepInsideError
+from deepinside.errors import DeepInsideError, writing
 from deepinside.explain import explain
 from deepinside.geometry import Box, Frame
-from deepinside.images import Photo, read, view
+from deepinside.images import Photo, read
 from deepinside.labels import Labels
+from deepinside.layers import list_layers
 from deepinside.localize import PRESETS, preset
 from deepinside.logits import logits_of
 from deepinside.metrics import (
@@ -223,9 +224,7 @@ class _Judge:
 
     def _scene(self, photo: Photo, sample: Sample, asked: int, things: Sequence[Thing]) -> _Scene:
         """The photo whole, squeezed to the network's size, as Choe et al. 2020 show it to class-activation maps."""
-        height, width = self.classifier.size
-        frame = Frame.whole(photo.width, photo.height, width=width, height=height)
-        image = view(photo, frame, self.classifier.resample).to(self.classifier.device)
+        frame, image = self.classifier.whole(photo)
         truths = np.array([_clipped(thing.box, photo) for thing in things], dtype=np.float64)
         return _Scene(photo, frame, image, asked, truths, marked_pixels(sample, things, photo.width, photo.height))
 
@@ -344,7 +343,7 @@ def _cam_methods(classifier: Classifier) -> dict[str, Callable[[Tensor, int], Ma
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     network = _Logits(frozen(classifier.network))
-    layer = _last_feature_map(network, torch.zeros(1, 3, *classifier.size, device=classifier.device))
+    layer = _last_feature_map(network, classifier.size)
     if layer is None or next(network.parameters(), None) is None:
         return {}
 
@@ -359,23 +358,13 @@ def _cam_methods(classifier: Classifier) -> dict[str, Callable[[Tensor, int], Ma
     return dict(zip(MAP_METHODS, (method(cam(network, [layer])) for cam in (GradCAM, LayerCAM)), strict=True))
 
 
-def _last_feature_map(network: nn.Module, image: Float[Tensor, "1 3 height width"]) -> nn.Module | None:
+def _last_feature_map(network: nn.Module, size: tuple[int, int]) -> nn.Module | None:
     """The last layer without layers in it whose output still has height and width."""
-    last: list[nn.Module] = []
-
-    def hook(module: nn.Module, _inputs: object, output: object) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4 and min(output.shape[2:]) > 1:
-            last[:] = [module]
-
-    leaves = [module for module in network.modules() if not any(module.children())]
-    handles = [module.register_forward_hook(hook) for module in leaves]
-    try:
-        with torch.no_grad():
-            network(image)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return last[0] if last else None
+    for layer in reversed(list_layers(network, size)):
+        module = network.get_submodule(layer.name)
+        if len(layer.shape) == 3 and min(layer.shape[1:]) > 1 and not any(module.children()):
+            return module
+    return None
 
 
 # ------------------------------------------------------------------------------------------------------------- figures
@@ -642,12 +631,8 @@ def _slashed(row: Row, keys: Sequence[str]) -> str:
 
 
 def _write(path: Path, write: Callable[[TextIO], object]) -> Path:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8", newline="") as stream:
-            write(stream)
-    except OSError as error:
-        raise DeepInsideError(f"{path}: expected a place to write a file ({error.strerror})") from None
+    with writing(path, "a file"), path.open("w", encoding="utf-8", newline="") as stream:
+        write(stream)
     return path
 
 

@@ -40,7 +40,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 from PIL import ExifTags, Image
 
-from deepinside.errors import DeepInsideError, nearest
+from deepinside.errors import DeepInsideError, named
 from deepinside.images import read
 from deepinside.results import Detection, Explanation
 
@@ -558,8 +558,5 @@ def _known(formats: str | Iterable[str]) -> list[str]:
     """The formats asked for, each once."""
     names = list(dict.fromkeys([formats] if isinstance(formats, str) else formats))
     for name in names:
-        if name not in FORMATS:
-            raise DeepInsideError(
-                f"expected an export format ({', '.join(FORMATS)}), got {name!r}; {nearest(name, FORMATS)}"
-            )
+        named(name, FORMATS, "an export format")
     return names

@@ -125,31 +125,36 @@ def draw(
         names = [_name(classifier, target) for target in part]
         drawn = (Drawn(path, name, read_facts(path)) for path, name in zip(paths, names, strict=True))
         yield Progress(done, whole, tuple(drawn))
-    if restart:
-        _start_again(
-            classifier, targets, [folder / f"{stem(classifier, target)}{tag}.png" for target in targets], settings
-        )
+    if restart and adjusted(settings.preset, settings.steps, settings.posterior).random:
+        paths = [folder / f"{stem(classifier, target)}{tag}.png" for target in targets]
+        yield from _start_again(classifier, targets, paths, settings, done)
 
 
-def _start_again(classifier: Classifier, targets: Sequence[Target], paths: Sequence[Path], settings: Settings) -> None:
+def _start_again(
+    classifier: Classifier, targets: Sequence[Target], paths: Sequence[Path], settings: Settings, done: int
+) -> Iterator[Progress]:
     """Another start for the pictures whose score is far below the median, once; the better picture stays."""
-    facts = {target: read_facts(path) for target, path in zip(targets, paths, strict=True)}
     files = dict(zip(targets, paths, strict=True))
-    middle = median(float(each["score"]) for each in facts.values())
-    stuck = [
-        target
-        for target, each in facts.items()
-        if float(each["score"]) < STUCK * middle and "starts" not in each  # not those that an earlier run tried
-    ]
-    for part in batches(stuck) if stuck else ():
-        *_, last = _ascents(classifier, part, replace(settings, seed=settings.seed + ANOTHER))
+    facts = {target: read_facts(path) for target, path in files.items()}
+    steps = int(settings.facts(classifier)["steps"])
+    enough = STUCK * median(float(each["score"]) for each in facts.values())
+    # Not those that an earlier run tried.
+    stuck = [target for target, each in facts.items() if float(each["score"]) < enough and "starts" not in each]
+    parts = list(batches(stuck)) if stuck and enough > 0 else []
+    whole = done + steps * len(parts)
+    for part in parts:
+        for last in _ascents(classifier, part, replace(settings, seed=settings.seed + ANOTHER)):
+            yield Progress(done + last.step, whole)
         for target, image, score in zip(part, last.images, final_scores(classifier, part, last.images), strict=True):
-            before = facts[target]
-            if score > float(before["score"]):
-                write_picture(image, files[target], {**before, "score": f"{score:.4f}", "starts": "2"})
+            own = {**facts[target], "starts": "2"}
+            if score > float(own["score"]):
+                own["score"] = f"{score:.4f}"
             else:
-                kept = torch.from_numpy(read(files[target]).pixels / np.float32(255)).permute(2, 0, 1)
-                write_picture(kept, files[target], {**before, "starts": "2"})
+                image = torch.from_numpy(read(files[target]).pixels / np.float32(255)).permute(2, 0, 1)
+            write_picture(image, files[target], own)
+        done += steps
+        drawn = (Drawn(files[target], _name(classifier, target), read_facts(files[target])) for target in part)
+        yield Progress(done, whole, tuple(drawn))
 
 
 def check_layers(network: nn.Module, scores: Sequence[Score]) -> None:
@@ -252,17 +257,17 @@ def class_images_command(
     with bar("class images") as advance:
         for seed in range(settings.seed, settings.seed + facets):
             one, tag = replace(settings, seed=seed), f"-seed-{seed}" if facets > 1 else ""
-            pictures: list[Drawn] = []
+            pictures: dict[Path, Drawn] = {}  # a picture drawn again keeps its place
             for progress in draw(
                 classifier, chosen, folder, one, tag=tag, resume=gallery, animate=animate, restart=gallery
             ):
                 done = len(by_seed) * len(chosen) + len(pictures)
                 steps = progress.step + len(by_seed) * progress.steps
                 advance(steps, facets * progress.steps, f"{done} of {facets * len(chosen)} pictures")
-                pictures += progress.drawn
+                pictures |= {drawn.path: drawn for drawn in progress.drawn}
                 for drawn in progress.drawn:
                     print(f"  {drawn.facts['score']:>9}  {drawn.name:<32} -> {drawn.path}", flush=True)
-            by_seed.append(pictures)
+            by_seed.append(list(pictures.values()))
     side_by_side = [drawn for same in zip(*by_seed, strict=True) for drawn in same]
     print(f"  -> {save_sheet(sheet(side_by_side), folder / SHEET)}")
     return side_by_side

@@ -24,10 +24,9 @@ from torch import Tensor
 
 from deepinside.class_image import PRESETS, adjusted, batches
 from deepinside.classifier import Classifier
-from deepinside.errors import DeepInsideError, nearest
+from deepinside.errors import DeepInsideError, nearest, writing
 from deepinside.gallery import Drawn, Progress, Settings, draw, stem
-from deepinside.geometry import Frame
-from deepinside.images import read, view
+from deepinside.images import read
 from deepinside.logits import logits_of
 from deepinside.metrics import Estimate
 from deepinside.picture_files import is_drawn, read_facts, write_picture
@@ -68,11 +67,9 @@ def recognize(judge: Classifier, pictures: Sequence[Path], classes: Sequence[int
     ranks = []
     with torch.no_grad():
         for path, index in zip(pictures, classes, strict=True):
-            photo = read(path)
-            height, width = judge.size
-            shown = view(photo, Frame.whole(photo.width, photo.height, width=width, height=height), judge.resample)
-            with borrowed(judge.network, shown.to(judge.device)) as private:
-                logits = logits_of(private(shown.to(judge.device)), 1)[0]
+            _, shown = judge.whole(read(path))
+            with borrowed(judge.network, shown) as private:
+                logits = logits_of(private(shown), 1)[0]
             if index >= len(logits):
                 raise DeepInsideError(f"expected a judge with class {index}, but {judge.name} has {len(logits)}")
             ranks.append(int((logits > logits[index]).sum()))
@@ -188,12 +185,12 @@ def judged(
     """Method by method: first how far the pictures are, then how the model itself and each judge recognize them."""
     for method in methods:
         own = Settings(method, settings.steps, settings.seed) if method in PRESETS else settings
-        pictures: list[Path] = []
+        pictures: dict[Path, Drawn] = {}  # in the order of the classes; a picture drawn again keeps its place
         for progress in drawn_by(method, model, classes, folder, own):
-            pictures += [drawn.path for drawn in progress.drawn]
+            pictures |= {drawn.path: drawn for drawn in progress.drawn}
             yield method, progress
         for judge in (model, *judges):
-            yield method, recognition(method, judge.name, recognize(judge, pictures, classes))
+            yield method, recognition(method, judge.name, recognize(judge, list(pictures), classes))
 
 
 def evaluate_class_images_command(
@@ -268,11 +265,8 @@ def as_json(model: str, rows: Sequence[Recognition]) -> dict[str, object]:
 
 def write_json(model: str, rows: Sequence[Recognition], path: Path) -> Path:
     """Write `as_json`. Raises `DeepInsideError` where that cannot be done."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path, "a file"):
         path.write_text(json.dumps(as_json(model, rows), indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise DeepInsideError(f"{path}: expected a place to write a file ({error.strerror})") from None
     return path
 
 

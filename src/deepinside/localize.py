@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from deepinside.continuity import Continuity, log_odds
-from deepinside.errors import DeepInsideError, nearest
+from deepinside.errors import DeepInsideError, named
 from deepinside.graphcut import CutOptions, largest_component, minimum_cut, segment
 from deepinside.results import Segmentation
 
@@ -52,9 +52,7 @@ DEFAULT = "best"
 
 def preset(name: str) -> Recipe:
     """The recipe of a preset's name. Raises `DeepInsideError` for an unknown one."""
-    if name not in PRESETS:
-        raise DeepInsideError(f"expected a preset ({', '.join(PRESETS)}), got {name!r}; {nearest(name, PRESETS)}")
-    return PRESETS[name]
+    return named(name, PRESETS, "a preset")
 
 
 def by_color(

@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from deepinside.classifier import Classifier
-from deepinside.errors import DeepInsideError
+from deepinside.errors import writing
 from deepinside.evaluate import Evaluation
 from deepinside.images import Photo
 from deepinside.metrics import Estimate
@@ -63,11 +63,8 @@ class Findings:
 
 def write_page(path: Path, setup: Setup, trained: Trained, classifier: Classifier, findings: Findings) -> Path:
     """Write the report. Raises `DeepInsideError` where that cannot be done."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path, "the report"):
         path.write_text(page(setup, trained, classifier, findings), encoding="utf-8")
-    except OSError as error:
-        raise DeepInsideError(f"{path}: expected a place to write the report ({error.strerror})") from None
     return path
 
 

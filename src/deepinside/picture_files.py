@@ -14,7 +14,7 @@ from jaxtyping import Float
 from PIL import Image, PngImagePlugin
 from torch import Tensor
 
-from deepinside.errors import DeepInsideError
+from deepinside.errors import writing
 from deepinside.images import as_photo
 
 FRAME_MILLISECONDS = 80
@@ -59,10 +59,7 @@ def is_drawn(path: Path, facts: Mapping[str, str]) -> bool:
 
 def _replace(path: Path, write: Callable[[Path], object]) -> Path:
     part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path, "a picture"):
         write(part)
         os.replace(part, path)
-    except OSError as error:
-        raise DeepInsideError(f"{path}: expected a place to write a picture ({error.strerror})") from None
     return path

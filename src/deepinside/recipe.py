@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from deepinside.augment import Augmentation
-from deepinside.errors import DeepInsideError, nearest
+from deepinside.errors import DeepInsideError, named
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,9 @@ RECIPES = {recipe.name: recipe for recipe in (PAPER, MODERN)}
 
 def recipe(name: str, *, epochs: int | None = None, batch: int | None = None, rate: float | None = None) -> Recipe:
     """A recipe by its name, some of its numbers changed. Raises `DeepInsideError` for an unknown name."""
-    if name not in RECIPES:
-        raise DeepInsideError(f"expected a recipe ({', '.join(RECIPES)}), got {name!r}; {nearest(name, RECIPES)}")
+    chosen = named(name, RECIPES, "a recipe")
     asked = {"epochs": epochs, "batch": batch, "rate": rate}
     changes = {key: value for key, value in asked.items() if value is not None}
     if any(value <= 0 for value in changes.values()):
         raise DeepInsideError(f"expected positive numbers of epochs, batch and rate, got {changes}")
-    return replace(RECIPES[name], **changes)  # type: ignore[arg-type]
+    return replace(chosen, **changes)  # type: ignore[arg-type]

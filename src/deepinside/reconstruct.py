@@ -19,7 +19,7 @@ from jaxtyping import Float
 from deepinside.classifier import Classifier
 from deepinside.errors import DeepInsideError
 from deepinside.geometry import Box, Frame
-from deepinside.images import Photo, as_photo, read, view
+from deepinside.images import Photo, as_photo, read
 from deepinside.probe import borrowed, look, look_at
 from deepinside.relu import RULES
 from deepinside.targets import Neuron
@@ -69,7 +69,7 @@ def reconstruct(
     Raises `DeepInsideError` for an unknown class, layer or rule, and for a rule that cannot act on this network.
     """
     photo = as_photo(photo)
-    frame, image = _whole(classifier, photo)
+    frame, image = classifier.whole(photo)
     with borrowed(classifier.network, image, rule) as private:
         if isinstance(target, Neuron):
             passes, name = look_at(private, image, target, rule=rule), str(target)
@@ -117,17 +117,11 @@ def most_exciting(
         except DeepInsideError as error:
             failures.append(error)
             continue
-        _, image = _whole(classifier, photo)
+        _, image = classifier.whole(photo)
         with borrowed(classifier.network, image) as private:
             passes = look_at(private, image, neuron, (neuron.layer,))  # backward ends where it begins
         excited.append((passes.scores.item(), path))
     return nlargest(count, excited, key=lambda pair: pair[0]), failures
-
-
-def _whole(classifier: Classifier, photo: Photo) -> tuple[Frame, Float[torch.Tensor, "1 3 height width"]]:
-    height, width = classifier.size
-    frame = Frame.whole(photo.width, photo.height, width=width, height=height)
-    return frame, view(photo, frame, classifier.resample).to(classifier.device)
 
 
 def _class(logits: torch.Tensor, index: int | None) -> torch.Tensor:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from deepinside.errors import DeepInsideError
+from deepinside.errors import DeepInsideError, writing
 from deepinside.geometry import Box, Frame
 from deepinside.images import Photo
 from deepinside.reconstruct import Reconstruction
@@ -140,21 +140,15 @@ def exciting_sheet(found: Sequence[tuple[Photo, Reconstruction]]) -> Figure:
 
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG, folders included. Raises `DeepInsideError` where that cannot be done."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path, "a picture"):
         FigureCanvasAgg(figure).print_png(path)
-    except OSError as error:
-        raise DeepInsideError(f"{path}: expected a place to write a picture ({error.strerror})") from None
     return path
 
 
 def save_map(values: Float[np.ndarray, "rows columns"], path: Path) -> Path:
     """Write a map as a grey PNG in photo pixels, black to white from 0 to its brightest quantile."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path, "a picture"):
         Image.fromarray((_unit(values) * 255).round().astype(np.uint8)).save(path)
-    except OSError as error:
-        raise DeepInsideError(f"{path}: expected a place to write a picture ({error.strerror})") from None
     return path
 
 

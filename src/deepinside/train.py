@@ -27,7 +27,7 @@ from deepinside import checkpoint
 from deepinside.augment import augment, draws
 from deepinside.checkpoint import Checkpoint
 from deepinside.classifier import Normalized
-from deepinside.errors import DeepInsideError
+from deepinside.errors import DeepInsideError, writing
 from deepinside.loading import Survey, batches, fits, in_turn, shuffled, survey
 from deepinside.nets.convnet2013 import ConvNet2013, gaussian_, he_
 from deepinside.recipe import Recipe
@@ -342,13 +342,10 @@ def described(setup: Setup, data: TrainingSet) -> dict[str, Any]:
 
 def write_curve(curve: Sequence[Row], path: Path) -> Path:
     """The curve as CSV, a line an epoch. Raises `DeepInsideError` where it cannot be written."""
-    try:
-        with path.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, [*Row.__dataclass_fields__], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(asdict(row) for row in curve)
-    except OSError as error:
-        raise DeepInsideError(f"{path}: expected a place to write the curve ({error.strerror})") from None
+    with writing(path, "the curve"), path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, [*Row.__dataclass_fields__], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in curve)
     return path
 
 
