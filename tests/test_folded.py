@@ -8,7 +8,7 @@ import torch
 import torchvision
 from torch import nn
 
-from deepinside.folded import TOLERANCE, _Clipped, _Evened, _Spending, folded
+from deepinside.folded import TOLERANCE, _Clipped, _Evened, _Spending, _Strided, folded
 from deepinside.probe import frozen, look
 
 
@@ -115,6 +115,35 @@ def test_an_even_kernel_does_what_uneven_padding_does(size, side):
         torch.autograd.grad(f(x), x, signal)[0] for f in (evened, original) for x in [images.clone().requires_grad_()]
     ]
     assert torch.allclose(*pulled, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (65, 98), (40, 67)])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(7, 2, 3), (11, 4, 2), (11, 4, 0), (4, 4, 0), (16, 16, 0), ((5, 8), 3, (1, 2))]
+)
+def test_a_strided_convolution_goes_back_as_a_plain_one(size, kernel, stride, padding):
+    torch.manual_seed(0)
+    original = frozen(nn.Conv2d(3, 6, kernel, stride, padding).double())
+    images = torch.rand(2, 3, *size, dtype=torch.float64, requires_grad=True)
+    output, expected = _Strided(original)(images), original(images)
+    assert torch.equal(output, expected)
+    signal = torch.rand_like(output)
+    came, slow = (torch.autograd.grad(value, images, signal)[0] for value in (output, expected))
+    assert torch.allclose(came, slow, rtol=1e-12, atol=1e-12)
+
+
+def test_the_first_layer_of_usual_networks_is_one():
+    for name in ("resnet18", "vit_tiny_patch16_224", "convnext_atto"):
+        torch.manual_seed(0)
+        network = frozen(timm.create_model(name, num_classes=10))
+        images = torch.rand(2, 3, 224, 224)
+        fast = folded(network, images[:1])
+        assert any(isinstance(module, _Strided) for module in fast.modules()), name
+        targets = torch.tensor([[1], [3]])
+        with torch.autocast("cpu", torch.bfloat16):
+            assert look(fast, images, targets).gradients[0].dtype == torch.float32
+        ours, theirs = (look(each, images, targets).gradients[0] for each in (fast, network))
+        assert float((ours - theirs).norm() / theirs.norm()) < 3e-2, name
 
 
 @pytest.mark.parametrize("original", [nn.ReLU(True), nn.ReLU6(True), nn.Hardtanh(-0.5, 1.5, True)])

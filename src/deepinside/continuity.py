@@ -127,7 +127,8 @@ def resize_channels(features: Float[Tensor, "channels _ _"], size: tuple[int, in
 def product(left: Float[np.ndarray, "... n"], right: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "... m"]:
     """`left @ right`, by PyTorch: the threads of NumPy's BLAS spin on after it and slow the network that runs next."""
     kind = np.result_type(left, right)
-    return np.asarray(torch.from_numpy(left.astype(kind, copy=False)) @ torch.from_numpy(right.astype(kind, copy=False)))
+    factors = [torch.from_numpy(factor.astype(kind, copy=False)) for factor in (left, right)]
+    return np.asarray(factors[0] @ factors[1])
 
 
 def _density_ratio(
