@@ -178,6 +178,17 @@ def test_a_run_goes_on_after_a_photo_that_fails(corner, scene, tmp_path):
     assert outcomes[1].explanation.objects[0].label == "red"
 
 
+@pytest.mark.parametrize("preset", ["best", "paper"])
+def test_photos_at_once_get_what_each_gets_alone(lite0, photos, preset):
+    paths = sorted(photos.glob("*.jpg"))
+    for outcome in explain_each(lite0, paths, top=2, preset=preset):
+        alone = explain(lite0, outcome.path, top=2, preset=preset)
+        for ours, theirs in zip(outcome.explanation.objects, alone.objects, strict=True):
+            assert ours.label == theirs.label
+            assert np.corrcoef(ours.map.ravel(), theirs.map.ravel())[0, 1] > 0.999
+            assert ours.box.iou(theirs.box) > 0.9
+
+
 def test_evidence_at_the_last_layer_counts_before_global_pooling_alone(photos):
     """A dense layer weighs each place on its own: there gradient times activation is left out of the seed."""
     torch.manual_seed(0)

@@ -6,9 +6,7 @@ photo -> frame -> what the network is shown -> scores -> gradients -> maps -> cu
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +31,7 @@ from deepinside.localize import preset as preset_named
 from deepinside.probe import IMAGE, Choice, Look, borrowed, look
 from deepinside.results import Detection, Explanation, Segmentation
 from deepinside.saliency import largest_magnitude, put_back, ten_crops
+from deepinside.workers import in_order
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -122,29 +121,20 @@ def explain_each(
 ) -> Iterator[Outcome]:
     """`explain` for every file, in order; a photo that fails gives its reason and the run goes on.
 
-    The next photo is read while one is explained.
+    Several photos are read and explained at once, each on a thread of its own.
     """
-    for path, reading in _read_ahead(paths):
+
+    def outcome(path: Path) -> Outcome:
         try:
-            photo = reading.result()
+            photo = read(path)
             explanation = explain(
                 classifier, photo, targets, top=top, preset=preset, boxes=boxes, layer=layer, rule=rule
             )
         except DeepInsideError as error:
-            yield Outcome(path, error=error)
-        else:
-            yield Outcome(path, photo, explanation)
+            return Outcome(path, error=error)
+        return Outcome(path, photo, explanation)
 
-
-def _read_ahead(paths: Iterable[Path]) -> Iterator[tuple[Path, Future[Photo]]]:
-    """Each path with its photo, which another thread reads, one ahead of what is asked for."""
-    with ThreadPoolExecutor(1) as reader:
-        waiting: deque[tuple[Path, Future[Photo]]] = deque()
-        for path in paths:
-            waiting.append((path, reader.submit(read, path)))
-            if len(waiting) > 1:
-                yield waiting.popleft()
-        yield from waiting
+    return in_order(outcome, paths)
 
 
 @dataclass(frozen=True)
