@@ -1,15 +1,19 @@
 """Small networks, real ones and real images for all tests."""
 
+import csv
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 # Tests run offline: a hub that is asked must refuse at once. Set before anything imports it.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
 from jaxtyping import config
+from PIL import Image
 from torch import nn
 
 # The first example compiles numba kernels, and machines are shared: time is measured in benchmarks, not here.
@@ -90,3 +94,76 @@ def unchecked():
     config.update("jaxtyping_disable", True)
     yield
     config.update("jaxtyping_disable", False)
+
+
+NAMES = ["red", "green", "blue"]
+FLOORS = {"center_box", "whole_image", "classification"}
+CAMS = {"grad_cam", "grad_cam_oracle", "layer_cam", "layer_cam_oracle"} if find_spec("pytorch_grad_cam") else set()
+
+
+class Colors(nn.Module):
+    """Global average pooling of three features, one a color, and a linear layer that reads one class off each."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Conv2d(3, 3, 3, padding=1, padding_mode="replicate")
+        self.rectify = nn.Softplus(beta=10)  # curved, so that gradients differ from place to place
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.scores = nn.Linear(3, 3)
+        with torch.no_grad():
+            excess = 1.5 * torch.eye(3) - 0.5  # of a color over the mean of the others
+            self.features.weight.copy_(excess[:, :, None, None].expand(3, 3, 3, 3) / 9)
+            self.features.bias.fill_(-0.1)
+            self.scores.weight.copy_(100 * torch.eye(3))
+            self.scores.bias.zero_()
+
+    def forward(self, images):
+        return self.scores(self.pool(self.rectify(self.features(images))).flatten(1))
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def colors():
+    from deepinside import Classifier
+
+    return Classifier(Colors(), labels=NAMES, size=32, name="colors")
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Photos with a square of one color, the box around it, and one photo that is not there."""
+    rng = np.random.default_rng(0)
+    rows = [("image", "label", "x0", "y0", "x1", "y1")]
+    for number in range(6):
+        x, y, side = rng.integers(0, 24), rng.integers(0, 16), rng.integers(10, 30)
+        pixels = rng.integers(90, 110, (48, 64, 3), dtype=np.uint8)
+        channel = number % 3
+        pixels[y : y + side, x : x + side] = 20
+        pixels[y : y + side, x : x + side, channel] = 230
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        label = NAMES[channel] if number != 5 else NAMES[0]  # the last one is annotated wrongly
+        rows.append((f"{number}.png", label, x, y, min(x + side, 64), min(y + side, 48)))
+    rows.append(("missing.png", "red", 0, 0, 5, 5))
+    rows.append(("0.png", "unicorn", 0, 0, 64, 48))
+    with open(tmp_path / "boxes.csv", "w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return tmp_path
+
+
+@pytest.fixture
+def masked(tree):
+    """The same with a mask for each photo but the first: the left half of the box."""
+    lines = ["image,label,x0,y0,x1,y1,mask"]
+    for row in rows_of(tree / "boxes.csv")[:6]:
+        image, label, *corners = row.values()
+        x0, y0, x1, y1 = map(int, corners)
+        values = np.zeros((48, 64), np.uint8)
+        values[y0:y1, x0 : (x0 + x1) // 2] = 255
+        Image.fromarray(values).save(tree / f"mask-{image}")
+        lines.append(",".join([image, label, *corners, "" if image == "0.png" else f"mask-{image}"]))
+    (tree / "boxes.csv").write_text("\n".join(lines))
+    return tree

@@ -1,6 +1,7 @@
 """Every metric against a slow second computation or a case worked out by hand."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,21 +9,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from torchvision.transforms.functional import gaussian_blur
 
 from conftest import state_of
-from deepinside.evaluate import (
-    TOP,
-)
 from deepinside.geometry import Box, Frame
 from deepinside.metrics import (
     BINS,
     DRAWS,
+    STEPS,
     THRESHOLDS,
+    TOP,
     average_precision_of,
     best_iou,
     best_of,
     center_box,
     estimate,
+    faithfulness,
     localized,
     mask_iou,
     mean_of,
@@ -240,3 +242,21 @@ def test_interval_of_a_share_is_as_wide_as_theory_has_it():
 @given(st.integers(1, 12), st.integers(0, 3))
 def test_any_number_of_images_can_be_resampled(n, seed):
     assert resamples(n, seed).shape == (DRAWS, n)
+
+
+def test_faithfulness_equals_a_slow_loop_over_steps(colors):
+    image = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    map = np.random.default_rng(0).random((12, 12))
+    insertion, deletion = faithfulness(colors.network, image, map, 1)
+    order = sorted(range(144), key=lambda p: -map.flat[p])
+    blurred = gaussian_blur(image, [11, 11], [5.0, 5.0])
+    for start, end, found in ((blurred, image, insertion), (image, image.mean((2, 3), keepdim=True), deletion)):
+        curve = []
+        for step in range(STEPS + 1):
+            picture = start.clone()
+            for pixel in order[: int(torch.tensor(144 * step / STEPS).round())]:
+                y, x = divmod(pixel, 12)
+                picture[..., y, x] = end.expand_as(image)[..., y, x]
+            curve.append(colors.network(picture).softmax(1)[0, 1].item())
+        area = sum((a + b) / 2 for a, b in pairwise(curve)) / STEPS
+        assert found == pytest.approx(area, abs=1e-5)

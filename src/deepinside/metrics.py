@@ -23,11 +23,13 @@ from deepinside.logits import logits_of
 from deepinside.probe import borrowed, frozen
 from deepinside.saliency import CHUNK
 
+TOP = 5  # guesses an image, by the challenge's rule
 ENOUGH = 0.5  # the IoU from which a box is right, likewise
 LEVELS = (0.3, 0.5, 0.7)  # IoU levels of MaxBoxAcc (Choe et al. 2020)
 THRESHOLDS = np.arange(1, 20) / 20  # fractions of a map's maximum
 BINS = 100  # of map values, for precision and recall of pixels
 DRAWS = 1000  # resamples of a bootstrap
+STAGES = (0.25, 0.5, 0.75, 1.0)  # shares of the layers, from the top, that the sanity check draws anew
 STEPS = 28  # pictures of an insertion or deletion curve: 224 x 8 pixels a step at 224 x 224, as in RISE
 
 Map = Float[np.ndarray, "height width"]

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from deepinside.classifier import Classifier
 from deepinside.errors import writing
-from deepinside.evaluate import Evaluation
+from deepinside.evaluation import Evaluation
 from deepinside.images import Photo
 from deepinside.metrics import Estimate
 from deepinside.report import localization_sheet, saliency_sheet

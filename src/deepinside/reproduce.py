@@ -17,7 +17,9 @@ from deepinside.class_image import class_image
 from deepinside.classifier import Classifier, load
 from deepinside.datasets import Sample, read_samples
 from deepinside.errors import DeepInsideError
-from deepinside.evaluate import Evaluation, choose, evaluate, write_json
+from deepinside.evaluate import choose, evaluate
+from deepinside.evaluation import Evaluation
+from deepinside.evaluation_report import write_json
 from deepinside.explain import explain
 from deepinside.geometry import Frame
 from deepinside.images import Photo, view
