@@ -121,7 +121,9 @@ def explain_each(
 ) -> Iterator[Outcome]:
     """`explain` for every file, in order; a photo that fails gives its reason and the run goes on.
 
-    Several photos are read and explained at once, each on a thread of its own.
+    Several photos are read and explained at once, each on a thread of its own, where a context of the caller's thread,
+    such as `torch.autocast`, does not reach. Rounding depends on the number of threads: in the fifth digit, maps may
+    differ from those of a photo explained alone.
     """
 
     def outcome(path: Path) -> Outcome:
