@@ -19,7 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from deepinside.errors import DeepInsideError, writing
+from deepinside.errors import DeepInsideError, brief, writing
+from deepinside.files import appearing
 
 KEPT = 2  # the newest and the one before it, should the newest turn out damaged
 FORMAT = 1
@@ -59,9 +60,9 @@ def save(run: Path, epoch: int, tensors: Mapping[str, Tensor], facts: Mapping[st
     with writing(path, "a checkpoint"):
         storage = path.with_suffix(".safetensors")
         plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        _moved_there(storage, lambda temporary: save_file(plain, temporary))
+        _moved_there(storage, lambda part: save_file(plain, part))
         told = {"format": FORMAT, "epoch": epoch, **facts, "sha256": _digest(storage)}
-        _moved_there(path, lambda temporary: temporary.write_text(json.dumps(told, indent=1), encoding="utf-8"))
+        _moved_there(path, lambda part: part.write_text(json.dumps(told, indent=1), encoding="utf-8"))
         for old in _newest_first(run)[KEPT:]:
             old.unlink()
             old.with_suffix(".safetensors").unlink(missing_ok=True)
@@ -83,7 +84,7 @@ def load(path: Path) -> Checkpoint:
         with safe_open(storage, framework="pt"):
             return Checkpoint(path, facts)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise DeepInsideError(f"{path}: the checkpoint is damaged or incomplete ({_brief(error)})") from None
+        raise DeepInsideError(f"{path}: the checkpoint is damaged or incomplete ({brief(error)})") from None
 
 
 def newest(run: Path, warn: Callable[[str], object]) -> Checkpoint | None:
@@ -106,18 +107,13 @@ def _newest_first(run: Path) -> list[Path]:
 
 
 def _moved_there(path: Path, write: Callable[[Path], object]) -> None:
-    """Written under another name and flushed to the disk first: a crash leaves the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.partial")
-    write(temporary)
-    with temporary.open("rb+") as stream:
-        os.fsync(stream.fileno())
-    os.replace(temporary, path)
+    """Flushed to the disk before it has its name: a crash of the machine leaves the old file or the new one, too."""
+    with appearing(path) as part:
+        write(part)
+        with part.open("rb+") as stream:
+            os.fsync(stream.fileno())
 
 
 def _digest(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__

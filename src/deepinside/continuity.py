@@ -104,7 +104,7 @@ def lab(image: Float[np.ndarray, "height width 3"]) -> Float[np.ndarray, "height
     """sRGB in [0, 1] -> CIELAB under D65, where equal distances look about equally different."""
     linear = np.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4)
     to_xyz = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
-    xyz = product(linear, to_xyz.T) / np.array([0.950456, 1.0, 1.088754])
+    xyz = linear @ to_xyz.T / np.array([0.950456, 1.0, 1.088754])
     roots = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
     x, y, z = roots[..., 0], roots[..., 1], roots[..., 2]
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1).astype(np.float32)
@@ -124,19 +124,13 @@ def resize_channels(features: Float[Tensor, "channels _ _"], size: tuple[int, in
     return F.interpolate(features[None].float(), size, mode=mode, align_corners=None if mode == "area" else False)[0]
 
 
-def product(left: Float[np.ndarray, "... n"], right: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "... m"]:
-    """`left @ right`, by PyTorch: the threads of NumPy's BLAS spin on after it and slow the network that runs next."""
-    kind = np.result_type(left, right)
-    factors = [torch.from_numpy(factor.astype(kind, copy=False)) for factor in (left, right)]
-    return np.asarray(factors[0] @ factors[1])
-
-
 def _density_ratio(
     kernel: Float[np.ndarray, "nodes nodes"],
     foreground: Float[np.ndarray, " nodes"],
     background: Float[np.ndarray, " nodes"],
 ) -> Float[np.ndarray, " nodes"]:
-    weights = np.stack([weight / (weight.sum() + 1e-12) for weight in (foreground, background)], axis=1)
-    densities = product(kernel, weights) + 1e-12
-    ratio = np.log(densities[:, 0] / densities[:, 1])
+    weights = [torch.from_numpy(weight / (weight.sum() + 1e-12)) for weight in (foreground, background)]
+    # PyTorch's product, since the threads of NumPy's BLAS spin on after theirs and slow the network that runs next.
+    densities = [torch.from_numpy(kernel) @ weight + 1e-12 for weight in weights]
+    ratio = np.asarray(torch.log(densities[0] / densities[1]))
     return np.asarray(ratio / (np.sqrt(np.square(ratio).mean()) + 1e-9))

@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image, ImageDraw
 
-from deepinside.errors import DeepInsideError
+from deepinside.errors import DeepInsideError, brief
 from deepinside.geometry import Box
 from deepinside.images import SUFFIXES
 
@@ -231,7 +231,7 @@ def _coco_samples(path: Path, content: Mapping[str, Any]) -> Iterator[Sample]:
                 drawn.setdefault(annotation["image_id"], []).append(annotation)
         images = sorted(content["images"], key=lambda image: str(image["file_name"]))
     except (KeyError, TypeError, AttributeError) as error:
-        raise DeepInsideError(f"{path}: expected COCO's images, annotations and categories ({_brief(error)})") from None
+        raise DeepInsideError(f"{path}: expected COCO's images, annotations and categories ({brief(error)})") from None
     folders = _coco_folders(path)
     for image in images:
         photo = _first_file(*(folder / image["file_name"] for folder in folders)) or folders[0] / image["file_name"]
@@ -294,7 +294,7 @@ def _sample(photo: Path, things: Callable[[], Iterable[Thing]], mask: Path | Non
     except DeepInsideError as error:
         return _broken(photo, str(error))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        return _broken(photo, f"its boxes cannot be read ({_brief(error)})")
+        return _broken(photo, f"its boxes cannot be read ({brief(error)})")
     return Sample(photo, found, mask) if found else _broken(photo, "expected at least one box, found none")
 
 
@@ -310,7 +310,7 @@ def _xml(path: Path, first: int) -> Iterator[tuple[str, Box]]:
             corners = [float(thing.findtext(f"bndbox/{side}", "")) for side in ("xmin", "ymin", "xmax", "ymax")]
             yield thing.findtext("name", "").strip(), _inclusive(corners, first)
     except (ElementTree.ParseError, OSError, ValueError) as error:
-        raise DeepInsideError(f"{path}: expected a VOC-style XML with boxes ({_brief(error)})") from None
+        raise DeepInsideError(f"{path}: expected a VOC-style XML with boxes ({brief(error)})") from None
 
 
 def _inclusive(corners: list[float], first: int) -> Box:
@@ -337,7 +337,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DeepInsideError(f"{path}: expected a text file ({_brief(error)})") from None
+        raise DeepInsideError(f"{path}: expected a text file ({brief(error)})") from None
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -349,7 +349,7 @@ def _json(path: Path, strict: bool) -> object:
         return json.loads(_text(path))
     except ValueError as error:
         if strict:
-            raise DeepInsideError(f"{path}: expected COCO annotations as JSON ({_brief(error)})") from None
+            raise DeepInsideError(f"{path}: expected COCO annotations as JSON ({brief(error)})") from None
         return None
 
 
@@ -360,7 +360,7 @@ def _mask_values(path: Path) -> tuple[np.ndarray, bool]:
             palette = image.mode == "P"
             return np.asarray(image if palette else image.convert("L")), palette
     except OSError as error:
-        raise DeepInsideError(f"{path}: expected a mask, an 8-bit picture of one channel ({_brief(error)})") from None
+        raise DeepInsideError(f"{path}: expected a mask, an 8-bit picture of one channel ({brief(error)})") from None
 
 
 def _filled(polygons: Iterable[tuple[float, ...]], width: int, height: int) -> Bool[np.ndarray, "rows columns"]:
@@ -370,7 +370,3 @@ def _filled(polygons: Iterable[tuple[float, ...]], width: int, height: int) -> B
         if len(polygon) >= 6:
             draw.polygon(polygon, fill=1)
     return np.array(canvas)
-
-
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__

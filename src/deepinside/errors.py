@@ -37,6 +37,15 @@ def named(name: str, known: Mapping[str, Value], what: str) -> Value:
     return known[name]
 
 
+def brief(error: Exception) -> str:
+    """The first words of another library's error, on one line, for the end of a message.
+
+    >>> brief(ValueError("not\\n a number")), brief(KeyError())
+    ('not a number', 'KeyError')
+    """
+    return " ".join(str(error).split())[:120] or type(error).__name__
+
+
 @contextmanager
 def writing(path: Path, what: str) -> Iterator[None]:
     """A block that writes a file, its folder made first. Raises `DeepInsideError` where the system refuses.

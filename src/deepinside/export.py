@@ -41,6 +41,7 @@ from jaxtyping import Bool, Int
 from PIL import ExifTags, Image
 
 from deepinside.errors import DeepInsideError, named
+from deepinside.files import appearing
 from deepinside.images import read
 from deepinside.results import Detection, Explanation
 
@@ -112,7 +113,7 @@ def coco(folder: Path) -> Iterator[Add]:
     images: list[str] = []
     names: dict[int, str] = {}
     taken: set[str] = set()
-    with _appearing(folder / "annotations.json") as file:
+    with _text_file(folder / "annotations.json") as file:
         file.write('{"info": {"description": "Boxes and masks by deepinside"}, "licenses": [], "annotations": [')
         written = 0
 
@@ -155,7 +156,7 @@ def voc(folder: Path) -> Iterator[Add]:
     taken: set[str] = set()
     sets = _subfolder(root / "ImageSets" / "Main")
     annotations, pictures = _subfolder(root / "Annotations"), _subfolder(root / "JPEGImages")
-    with _appearing(sets / "train.txt") as train, _appearing(sets / "trainval.txt") as trainval:
+    with _text_file(sets / "train.txt") as train, _text_file(sets / "trainval.txt") as trainval:
 
         def add(photo: Path, name: Path, explanation: Explanation) -> None:
             stem = _distinct(_flat(name), taken)
@@ -210,7 +211,7 @@ def labelstudio(folder: Path) -> Iterator[Add]:
     photos' folder under Settings > Cloud Storage > Add Source Storage > Local files. It serves no others.
     """
     names: dict[int, str] = {}
-    with _appearing(folder / "tasks.json") as file:
+    with _text_file(folder / "tasks.json") as file:
         file.write("[")
         written = 0
 
@@ -240,7 +241,7 @@ def masks(folder: Path) -> Iterator[Add]:
     """
     names: dict[int, str] = {}
     taken: set[str] = set()
-    with _appearing(folder / "index.csv") as file:
+    with _text_file(folder / "index.csv") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(MASK_COLUMNS)
 
@@ -494,9 +495,8 @@ def _place(photo: Path, folder: Path, stem: str, suffix: str | None = None) -> N
     try:
         target.symlink_to(os.path.abspath(photo))
     except OSError:
-        part = _part(target)
-        shutil.copyfile(photo, part)
-        os.replace(part, target)
+        with appearing(target) as part:
+            shutil.copyfile(photo, part)
 
 
 def _turned(photo: Path) -> bool:
@@ -513,22 +513,15 @@ def _upright_jpeg(photo: Path) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    part = _part(path)
-    part.write_bytes(content)
-    os.replace(part, path)
+    with appearing(path) as part:
+        part.write_bytes(content)
 
 
 @contextmanager
-def _appearing(path: Path) -> Iterator[TextIO]:
+def _text_file(path: Path) -> Iterator[TextIO]:
     """A text file to fill that gets its name when it is complete."""
-    part = _part(path)
-    with part.open("w", encoding="utf-8", newline="") as file:
+    with appearing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         yield file
-    os.replace(part, path)
-
-
-def _part(path: Path) -> Path:
-    return path.with_name(f"{path.name}.part")
 
 
 def _subfolder(path: Path) -> Path:

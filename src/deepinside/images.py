@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from deepinside.errors import DeepInsideError
+from deepinside.errors import DeepInsideError, brief
 from deepinside.geometry import Frame
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _decoded(source: Path | BytesIO, name: str) -> Photo:
     except Image.DecompressionBombError as error:
         raise DeepInsideError(f"{name}: refused as a possible decompression bomb ({error})") from None
     except Exception as error:  # decoders of broken files raise anything, from SyntaxError to struct.error
-        raise DeepInsideError(f"{name}: the picture is damaged or cut short ({_brief(error)})") from None
+        raise DeepInsideError(f"{name}: the picture is damaged or cut short ({brief(error)})") from None
 
 
 def as_photo(source: Photo | Image.Image | ArrayLike | torch.Tensor | str | os.PathLike[str]) -> Photo:
@@ -207,7 +207,3 @@ def _photo_of_tensor(tensor: torch.Tensor) -> Photo:
         )
     pixels = (tensor.detach().cpu() * 255).round().to(torch.uint8)
     return Photo(Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy()))
-
-
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__

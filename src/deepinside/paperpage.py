@@ -24,7 +24,7 @@ from torch import Tensor
 from deepinside.classifier import Classifier
 from deepinside.errors import writing
 from deepinside.evaluation import Evaluation
-from deepinside.images import Photo
+from deepinside.images import Photo, as_photo
 from deepinside.metrics import Estimate
 from deepinside.report import localization_sheet, saliency_sheet
 from deepinside.results import Explanation
@@ -175,8 +175,7 @@ def _inlined(figure: Figure) -> str:
 
 
 def _picture(image: Float[Tensor, "3 height width"]) -> str:
-    pixels = (image.detach().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-    small = Image.fromarray(np.ascontiguousarray(pixels))
+    small = as_photo(image).image
     larger = max(round(160 / small.width), 1)
     return _data(small.resize((small.width * larger, small.height * larger), Image.Resampling.BICUBIC))
 

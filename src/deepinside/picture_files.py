@@ -1,12 +1,7 @@
-"""Made pictures as files: PNG with text metadata, GIF and WebP animations, whole or not at all.
-
-A file is written under a temporary name and then renamed, so that what stands under its own name is complete, even
-after `kill -9`.
-"""
+"""Made pictures as files: PNG with text metadata, GIF and WebP animations, whole or not at all."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +10,7 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 from deepinside.errors import writing
+from deepinside.files import appearing
 from deepinside.images import as_photo
 
 FRAME_MILLISECONDS = 80
@@ -58,8 +54,6 @@ def is_drawn(path: Path, facts: Mapping[str, str]) -> bool:
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> Path:
-    part = path.with_name(f".{path.name}.part")
-    with writing(path, "a picture"):
+    with writing(path, "a picture"), appearing(path) as part:
         write(part)
-        os.replace(part, path)
     return path
