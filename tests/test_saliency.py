@@ -95,6 +95,29 @@ def test_many_images_equal_one_by_one(small_network):
     assert torch.allclose(saliency(small_network, images, targets), slow, rtol=1e-12)
 
 
+def test_larger_images_go_in_smaller_chunks_and_get_the_same_maps():
+    seen = []
+
+    class Watched(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.features = nn.Sequential(nn.Conv2d(3, 4, 3, stride=8), nn.ReLU(), nn.Flatten(), nn.LazyLinear(5))
+
+        def forward(self, images):
+            seen.append(len(images))
+            return self.features(images)
+
+    torch.manual_seed(0)
+    images = torch.rand(5, 3, 448, 640)
+    network = Watched()
+    network(images[:1])
+    maps = saliency(network, images, torch.arange(5))
+    assert max(seen) * 448 * 640 <= CHUNK * 224 * 224
+    for number in range(5):
+        alone = saliency(network, images[number : number + 1], number)[0]
+        assert torch.allclose(maps[number], alone, rtol=1e-4, atol=1e-7)
+
+
 @pytest.mark.parametrize(("targets", "message"), [
     ([1], "one target for all 3 images"), ([1, 2, 5], "from 0 to 4"), ([-1, 0, 0], "got -1"), (1.5, "class numbers"),
     (torch.zeros(3, 1, 1, dtype=torch.long), "got \\(3, 1, 1\\)"),

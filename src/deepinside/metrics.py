@@ -21,7 +21,7 @@ from deepinside.geometry import Box, Frame
 from deepinside.graphcut import largest_component
 from deepinside.logits import logits_of
 from deepinside.probe import borrowed, frozen
-from deepinside.saliency import CHUNK
+from deepinside.saliency import chunk_size
 
 TOP = 5  # guesses an image, by the challenge's rule
 ENOUGH = 0.5  # the IoU from which a box is right, likewise
@@ -228,7 +228,9 @@ def average_precision_of(counts: Float[np.ndarray, "n 2 bins"]) -> Statistic:
 
 def _probabilities(network: nn.Module, images: Float[Tensor, "batch 3 height width"], target: int) -> np.ndarray:
     with borrowed(network, images) as private, torch.no_grad():
-        parts = [logits_of(private(part), len(part)).softmax(dim=1)[:, target] for part in images.split(CHUNK)]
+        parts = [
+            logits_of(private(part), len(part)).softmax(dim=1)[:, target] for part in images.split(chunk_size(images))
+        ]
     return torch.cat(parts).double().cpu().numpy()
 
 

@@ -21,7 +21,8 @@ from deepinside.targets import Score
 
 Targets = int | Sequence[int] | Tensor | Score
 
-# Images that go through the network at a time: beyond this, CPU throughput no longer grows but memory does.
+# Images of 224 x 224 pixels that go through the network at a time: beyond this, CPU throughput no longer grows but
+# memory does. Of larger ones fewer go, so that the memory stays the same.
 CHUNK = 16
 
 
@@ -84,17 +85,28 @@ def gradient(
     """
     _check_images(images)
     place = (IMAGE if layer is None else layer,)
+    size = chunk_size(images)
     with borrowed(network, images, rule) as private:
         if callable(targets):
-            scored = [look_at(private, some, targets, place, rule).gradients[0] for some in images.split(CHUNK)]
+            scored = [look_at(private, some, targets, place, rule).gradients[0] for some in images.split(size)]
             return torch.cat(scored)[:, 0]
         classes = _class_table(targets, len(images))
         passes = [
             look(private, some, some_classes, place, rule).gradients[0]
-            for some, some_classes in zip(images.split(CHUNK), classes.split(CHUNK), strict=True)
+            for some, some_classes in zip(images.split(size), classes.split(size), strict=True)
         ]
     stacked = torch.cat(passes)
     return stacked if _are_several(targets) else stacked[:, 0]
+
+
+def chunk_size(images: Float[Tensor, "batch 3 height width"]) -> int:
+    """How many of the images to send through a network at a time, by their size.
+
+    >>> chunk_size(torch.empty(64, 3, 224, 224)), chunk_size(torch.empty(64, 3, 640, 640))
+    (16, 1)
+    """
+    pixels = images.shape[2] * images.shape[3]
+    return max(min(CHUNK, CHUNK * 224 * 224 // pixels), 1)
 
 
 def largest_magnitude(
