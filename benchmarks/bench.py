@@ -1,7 +1,7 @@
 """`make bench`: our speed and memory beside the peers', each pair in one process on the same input.
 
 Medians of several runs, ours and the peer's in turns, since machines are shared. Prints a table in Markdown. Names of
-rows as arguments run these alone: saliency, cut, path, memory, start, growth.
+rows as arguments run these alone: saliency, stems, cut, path, memory, start, growth.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import OrderedDict
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from threading import Event, Thread
 
@@ -23,12 +25,14 @@ import numpy as np
 import torch
 import torchvision
 from captum.attr import Saliency
+from torch import Tensor, nn
 
 import deepinside as di
+from deepinside.folded import folded
 from deepinside.geometry import Frame
 from deepinside.graphcut import segment
 from deepinside.images import view
-from deepinside.probe import borrowed
+from deepinside.probe import borrowed, frozen
 
 PHOTOS = sorted((Path(__file__).parents[1] / "photos").glob("*.jpg"))
 RUNS = 7
@@ -57,24 +61,35 @@ def row(what: str, unit: str, scale: Callable[[float], float], ours: list[float]
     )
 
 
-def saliency_of(name: str, network: torch.nn.Module, batch: int) -> None:
-    """Images a second of `di.saliency`, of Captum's `Saliency` and of our forward pass alone, on the same module."""
-    images = torch.rand(batch, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    targets = torch.arange(batch) * 60
+def passes_of(
+    network: nn.Module, images: Tensor, targets: Tensor
+) -> tuple[Callable[[], Tensor], Callable[[], Tensor], Callable[[], None]]:
+    """`di.saliency`, Captum's `Saliency` and our forward pass alone, on the same module and images."""
     peer = Saliency(network)
 
-    def theirs() -> torch.Tensor:
-        return peer.attribute(images.clone().requires_grad_(), target=targets).amax(dim=1)
+    def ours() -> Tensor:
+        return di.saliency(network, images, targets)
+
+    def theirs() -> Tensor:
+        maps: Tensor = peer.attribute(images.clone().requires_grad_(), target=targets).amax(dim=1)
+        return maps
 
     def forward() -> None:
         with borrowed(network, images) as private, torch.no_grad():
             private(images.clone(memory_format=torch.channels_last))
 
+    return ours, theirs, forward
+
+
+def saliency_of(name: str, network: nn.Module, batch: int) -> None:
+    """Images a second of each of `passes_of`."""
+    images = torch.rand(batch, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    passes = passes_of(network, images, torch.arange(batch) * 60)
     # Folding rounds differently, which turns a few of the rectifiers that stand at their kink: alike, not equal.
-    alike = torch.corrcoef(torch.stack([di.saliency(network, images, targets).flatten(), theirs().flatten()]))[0, 1]
+    alike = torch.corrcoef(torch.stack([maps().flatten() for maps in passes[:2]]))[0, 1]
     assert alike > 0.999, f"the maps differ: correlation {alike:.4f}"
-    ours, other, floor = in_turns(lambda: di.saliency(network, images, targets), theirs, forward)
-    row(f"saliency, {name}, batch {batch}, against Captum", "images/s", lambda t: batch / t, ours, other)
+    ours, theirs, floor = in_turns(*passes)
+    row(f"saliency, {name}, batch {batch}, against Captum", "images/s", lambda t: batch / t, ours, theirs)
     row(f"saliency, {name}: our forward pass alone against it", "images/s", lambda t: batch / t, floor, ours)
 
 
@@ -83,6 +98,29 @@ def saliency() -> None:
     saliency_of("lite0", di.load("lite0").network.eval(), 16)
     torch.manual_seed(0)
     saliency_of("ResNet-50", torchvision.models.resnet50().eval(), 8)
+
+
+def stems(batch: int = 16) -> None:
+    """Milliseconds of the way back through the first layers of usual networks, and of PyTorch's own."""
+    images = torch.rand(batch, 3, 224, 224).contiguous(memory_format=torch.channels_last).requires_grad_()
+    layers = {
+        "ResNet": nn.Conv2d(3, 64, 7, stride=2, padding=3),
+        "AlexNet": nn.Conv2d(3, 64, 11, stride=4, padding=2),
+        "ConvNeXt": nn.Conv2d(3, 96, 4, stride=4),
+        "ViT": nn.Conv2d(3, 384, 16, stride=16),
+    }
+    for name, layer in layers.items():
+        network = frozen(nn.Sequential(OrderedDict(stem=layer, pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten())))
+        network = network.to(memory_format=torch.channels_last)
+        mine, other = in_turns(*(way_back(each.stem, images) for each in (folded(network, images[:1]), network)))
+        row(f"back through the stem of {name}, batch {batch}", "ms", lambda t: t * 1e3, mine, other)
+
+
+def way_back(layer: nn.Module, images: Tensor) -> Callable[[], object]:
+    """The backward pass of a layer that has run."""
+    output = layer(images)
+    signal = torch.rand_like(output)
+    return lambda: torch.autograd.grad(output, images, signal, retain_graph=True)
 
 
 def seeds_of(map: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -141,13 +179,15 @@ def path() -> None:
                 mask = grabcut(np.ascontiguousarray(pixels), seeds_of(map))
                 cv2.boundingRect(mask.astype(np.uint8))
 
-    def ours() -> None:
-        for outcome in di.explain_each(classifier, PHOTOS):
+    def ours(*groups: list[Path]) -> None:
+        for outcome in chain.from_iterable(di.explain_each(classifier, group) for group in groups):
             assert outcome.explanation is not None
             assert len([found.box for found in outcome.explanation.objects]) == 5
 
-    mine, other = in_turns(ours, theirs)
-    row("photo to five boxes, best, against Captum and grabCut", "ms", lambda t: t * 1e3 / len(PHOTOS), mine, other)
+    together, alone, other = in_turns(lambda: ours(PHOTOS), lambda: ours(*([file] for file in PHOTOS)), theirs)
+    for what, mine in (("four photos", together), ("one photo at a time", alone)):
+        name = f"photo to five boxes, {what}, best, against Captum and grabCut"
+        row(name, "ms", lambda t: t * 1e3 / len(PHOTOS), mine, other)
 
 
 def resident() -> float:
@@ -182,12 +222,13 @@ def peak(which: str, batch: int = 64) -> float:
 
 def memory() -> None:
     """Peak memory of a batch of 64, each in processes of their own."""
-    sizes = {}
-    for which in ("ours", "theirs"):
-        command = [sys.executable, __file__, "peak", which]
-        sizes[which] = [float(subprocess.check_output(command, text=True)) for _ in range(3)]
-    ours, theirs = (statistics.median(sizes[which]) for which in ("ours", "theirs"))
-    ratio = f"{ours / theirs:.2f} of it"
+    sizes: dict[str, list[float]] = {"ours": [], "theirs": []}
+    for _ in range(5):
+        for which, taken in sizes.items():
+            taken.append(float(subprocess.check_output([sys.executable, __file__, "peak", which], text=True)))
+    ours, theirs = (statistics.median(taken) for taken in sizes.values())
+    shares = [mine / other for mine, other in zip(*sizes.values(), strict=True)]
+    ratio = f"{statistics.median(shares):.2f} of it ({min(shares):.2f} to {max(shares):.2f})"
     print(f"| peak memory, lite0, batch 64, against Captum | {ours:.0f} MB | {theirs:.0f} MB | {ratio} |")
 
 
@@ -208,14 +249,13 @@ def growth(counts: tuple[int, ...] = (100, 1000, 10000)) -> None:
     images = torch.rand(100, 3, 224, 224)
     di.saliency(network, images, 1)
     for count in counts:
-        begin = time.perf_counter()
+        speeds = []
         for _ in range(count // 100):
+            begin = time.perf_counter()
             di.saliency(network, images, 1)
-        speed = count / (time.perf_counter() - begin)
-        print(
-            f"| saliency, {count} images in one process | {speed:.1f} images/s | {resident():.0f} MB held | |",
-            flush=True,
-        )
+            speeds.append(100 / (time.perf_counter() - begin))
+        spread = f"{statistics.mean(speeds):.1f} images/s ({min(speeds):.1f} to {max(speeds):.1f} by hundreds)"
+        print(f"| saliency, {count} images in one process | {spread} | {resident():.0f} MB held | |", flush=True)
 
 
 def main() -> None:
@@ -226,7 +266,15 @@ def main() -> None:
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; Python {platform.python_version()}")
     print(f"torch {torch.__version__}, captum {captum.__version__}, opencv {cv2.__version__}, numpy {np.__version__}\n")
     print("| what | ours | theirs | ratio (over runs) |\n|---|---|---|---|")
-    rows = {"saliency": saliency, "cut": cut, "path": path, "memory": memory, "start": start, "growth": growth}
+    rows = {
+        "saliency": saliency,
+        "stems": stems,
+        "cut": cut,
+        "path": path,
+        "memory": memory,
+        "start": start,
+        "growth": growth,
+    }
     for name in sys.argv[1:] or rows:
         rows[name]()
 

@@ -13,19 +13,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 import torchvision
-from captum.attr import Saliency
+from bench import PHOTOS, RUNS, passes_of
 from scipy.stats import spearmanr
-from torch import Tensor, nn
+from torch import nn
 
 import deepinside as di
-from deepinside.probe import borrowed
 
-PHOTOS = sorted((Path(__file__).parents[1] / "photos").glob("*.jpg"))
-RUNS = 7
 FORMATS = ("single precision", "TensorFloat-32", "bfloat16")
 
 
@@ -70,19 +66,7 @@ def saliency_of(name: str, network: nn.Module, batch: int, device: torch.device)
     """Captum's, ours, ours in the faster number formats, and our forward pass alone."""
     images = torch.rand(batch, 3, 224, 224, generator=torch.Generator().manual_seed(0)).to(device)
     targets = torch.arange(batch, device=device)
-    peer = Saliency(network)
-
-    def theirs() -> Tensor:
-        maps: Tensor = peer.attribute(images.clone().requires_grad_(), target=targets).amax(dim=1)
-        return maps
-
-    def ours() -> Tensor:
-        return di.saliency(network, images, targets)
-
-    def forward() -> None:
-        with borrowed(network, images) as private, torch.no_grad():
-            private(images.clone(memory_format=torch.channels_last))
-
+    ours, theirs, forward = passes_of(network, images, targets)
     with numbers(FORMATS[0], device):
         exact, peers = ours(), seconds(theirs, device)
         print(f"| {name}, Captum, single precision | {batch / peers:.0f} images/s | {megabytes(theirs, device)} | |")

@@ -1,6 +1,7 @@
 """Work in order on several threads, against plain loops."""
 
-from threading import Event, get_ident
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, current_thread, get_ident
 
 import pytest
 import torch
@@ -8,7 +9,15 @@ import torch
 from deepinside.workers import MOST, in_order
 
 
-def test_results_come_in_the_order_of_the_items_whatever_ends_first():
+@pytest.fixture(params=[2, 3])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def test_results_come_in_the_order_of_the_items_whatever_ends_first(threads):
     later = Event()
 
     def work(item):
@@ -18,25 +27,27 @@ def test_results_come_in_the_order_of_the_items_whatever_ends_first():
             later.set()
         return item * item
 
-    torch.set_num_threads(max(2, torch.get_num_threads()))
     assert list(in_order(work, range(9))) == [item * item for item in range(9)]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 20])
-def test_the_threads_are_shared_out_and_nobody_elses_change(count):
-    before = torch.get_num_threads()
+def test_the_threads_are_shared_out_and_nobody_elses_change(threads, count):
     seen = list(in_order(lambda _: (get_ident(), torch.get_num_threads()), range(count)))
-    workers = max(1, min(before, MOST, count))
+    workers = max(1, min(threads, MOST, count))
     assert len(seen) == count
     assert len({thread for thread, _ in seen}) <= workers
-    assert {share for _, share in seen} <= {before // workers}
-    assert torch.get_num_threads() == before
+    assert {share for _, share in seen} <= {threads // workers}
+    assert torch.get_num_threads() == threads
     # A thread of the caller's own, started later, is not held to the workers' share.
-    (other,) = in_order(lambda _: torch.get_num_threads(), [0])
-    assert other == before
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == threads
 
 
-def test_an_error_ends_the_run_when_its_turn_comes():
+def test_an_item_alone_stays_in_the_callers_thread(threads):
+    assert list(in_order(lambda _: current_thread(), [0])) == [current_thread()]
+
+
+def test_an_error_ends_the_run_when_its_turn_comes(threads):
     results = in_order(lambda item: 6 // item, [3, 2, 0, 1])
     assert [next(results), next(results)] == [2, 3]
     with pytest.raises(ZeroDivisionError):
@@ -44,7 +55,7 @@ def test_an_error_ends_the_run_when_its_turn_comes():
     assert list(results) == []
 
 
-def test_items_are_taken_only_a_few_ahead_and_none_after_the_end():
+def test_items_are_taken_only_a_few_ahead_and_none_after_the_end(threads):
     taken = []
 
     def items():

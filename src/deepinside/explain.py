@@ -122,8 +122,8 @@ def explain_each(
     """`explain` for every file, in order; a photo that fails gives its reason and the run goes on.
 
     Several photos are read and explained at once, each on a thread of its own, where a context of the caller's thread,
-    such as `torch.autocast`, does not reach. Rounding depends on the number of threads: in the fifth digit, maps may
-    differ from those of a photo explained alone.
+    such as `torch.autocast`, does not reach; a photo alone stays in the caller's. Rounding depends on the number of
+    threads: in the fifth digit, maps may differ from those of a photo alone, and a box now and then with them.
     """
 
     def outcome(path: Path) -> Outcome:

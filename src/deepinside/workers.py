@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
+from threading import Thread
 from typing import TypeVar
 
 import torch
-from threadpoolctl import threadpool_limits
 
 MOST = 4  # photos at once; each holds a pass of its own in memory, and Python itself runs on one core
 
@@ -25,8 +25,8 @@ Result = TypeVar("Result")
 def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """`work(item)` of every item, in the order of the items, a few of them worked on ahead of what is asked for.
 
-    An item alone gets all of PyTorch's threads. What `work` raises is raised when its item's turn comes, and ends the
-    run.
+    An item alone is worked on in the caller's own thread, with all of PyTorch's. What `work` raises is raised when its
+    item's turn comes, and ends the run.
 
     >>> list(in_order(len, ["a", "bcd"]))
     [1, 3]
@@ -34,8 +34,11 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[
     items = iter(items)
     first = list(islice(items, MOST))
     threads = torch.get_num_threads()
-    workers = max(1, min(threads, len(first)))
-    pool = ThreadPoolExecutor(workers, initializer=_hold_to, initargs=(threads // workers,))
+    workers = min(threads, len(first))
+    if workers < 2:  # a new thread would start PyTorch's threads anew, beside those that are there
+        yield from map(work, chain(first, items))
+        return
+    pool = ThreadPoolExecutor(workers, initializer=_hold_to, initargs=(threads // workers, threads))
     waiting: deque[Future[Result]] = deque()
     try:
         for item in chain(first, items):
@@ -48,7 +51,10 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[
         pool.shutdown(cancel_futures=True)
 
 
-def _hold_to(threads: int) -> None:
-    """Let PyTorch use so many threads for what this one asks of it; its own setter holds the whole process to them."""
-    torch.get_num_threads()  # the first call in a thread sets the process's number, and must not come later
-    threadpool_limits(threads, user_api="openmp")
+def _hold_to(threads: int, process: int) -> None:
+    """Let PyTorch use so many threads for what this one asks of it, and as many as before for all others."""
+    torch.get_num_threads()  # a thread's first call takes the process's number, and must not come later
+    torch.set_num_threads(threads)  # this thread's number, and the process's, which another thread puts back
+    other = Thread(target=torch.set_num_threads, args=(process,))
+    other.start()
+    other.join()
