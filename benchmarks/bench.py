@@ -28,11 +28,11 @@ from captum.attr import Saliency
 from torch import Tensor, nn
 
 import deepinside as di
-from deepinside.folded import folded
-from deepinside.geometry import Frame
-from deepinside.graphcut import segment
-from deepinside.images import view
-from deepinside.probe import borrowed, frozen
+from deepinside.core.geometry import Frame
+from deepinside.core.images import view
+from deepinside.cut.graphcut import segment
+from deepinside.gradients.folded import folded
+from deepinside.gradients.probe import borrowed, frozen
 
 PHOTOS = sorted((Path(__file__).parents[1] / "photos").glob("*.jpg"))
 RUNS = 7

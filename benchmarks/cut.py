@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from deepinside.graphcut import clamp, color_costs, contrast_edges, minimum_cut, segment
+from deepinside.cut.graphcut import clamp, color_costs, contrast_edges, minimum_cut, segment
 
 try:
     import cv2

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import deepinside as di
-from deepinside import report
-from deepinside.compare import compare
-from deepinside.images import find_photos
-from deepinside.reconstruct import most_exciting
+from deepinside.core.images import find_photos
+from deepinside.explanations import sheets
+from deepinside.explanations.compare import compare
+from deepinside.explanations.reconstruct import most_exciting
 
 REPOSITORY = Path(__file__).parents[1]
 IMAGES = REPOSITORY / "docs" / "images"
@@ -19,7 +19,7 @@ def compared(classifier: di.Classifier, name: str, file: str) -> None:
     """The three rules and both presets on one photo."""
     photo = di.read(REPOSITORY / "photos" / f"{name}.jpg")
     seen = compare(classifier, photo)
-    print(report.save(report.compare_sheet(photo, seen.rules, seen.presets), IMAGES / file))
+    print(sheets.save(sheets.compare_sheet(photo, seen.rules, seen.presets), IMAGES / file))
 
 
 def excited(classifier: di.Classifier, neuron: di.Neuron, file: str) -> None:
@@ -27,7 +27,7 @@ def excited(classifier: di.Classifier, neuron: di.Neuron, file: str) -> None:
     photos = [path for path, _ in find_photos([REPOSITORY / "photos"])]
     found, _ = most_exciting(classifier, photos, neuron)
     shown = [(di.read(path), di.reconstruct(classifier, path, neuron, rule="deconvnet")) for _, path in found]
-    print(report.save(report.exciting_sheet(shown), IMAGES / file))
+    print(sheets.save(sheets.exciting_sheet(shown), IMAGES / file))
 
 
 def main() -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torchvision.utils import make_grid, save_image
 
-from deepinside.augment import augment, draws
-from deepinside.loading import survey
-from deepinside.recipe import RECIPES
-from deepinside.trainingset import Entry
+from deepinside.data.classes import Entry
+from deepinside.data.loading import survey
+from deepinside.training.augment import augment, draws
+from deepinside.training.recipe import RECIPES
 
 SIZE, SIDE, VIEWS = 128, 146, 4
 

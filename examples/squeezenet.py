@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torchvision.models import squeezenet1_1
 
 from deepinside import Classifier, DeepInsideError
-from deepinside.labels import imagenet
+from deepinside.core.labels import imagenet
 
 FIRES = {"fire2": 3, "fire3": 4, "fire4": 6, "fire5": 7, "fire6": 9, "fire7": 10, "fire8": 11, "fire9": 12}
 PARTS = {"squeeze": "squeeze1x1", "expand1x1": "expand1x1", "expand3x3": "expand3x3"}

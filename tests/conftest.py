@@ -2,7 +2,6 @@
 
 import csv
 import os
-from importlib.util import find_spec
 from pathlib import Path
 
 # Tests run offline: a hub that is asked must refuse at once. Set before anything imports it.
@@ -15,6 +14,8 @@ from hypothesis import settings
 from jaxtyping import config
 from PIL import Image
 from torch import nn
+
+from helpers import NAMES, Colors, rows_of
 
 # The first example compiles numba kernels, and machines are shared: time is measured in benchmarks, not here.
 settings.register_profile("shared machine", deadline=None)
@@ -69,61 +70,12 @@ def small_network():
     return network
 
 
-def state_of(network):
-    """Everything about a network that a call must leave alone, comparable with ==."""
-    tensors = {
-        name: (tensor.detach().numpy().tobytes(), tensor.requires_grad, tensor.grad is None, tensor._version)
-        for name, tensor in [*network.named_parameters(), *network.named_buffers()]
-    }
-    modules = {
-        name: (
-            module.training,
-            len(module._forward_hooks),
-            len(module._forward_pre_hooks),
-            len(module._backward_hooks),
-            sorted(module.__dict__),
-        )
-        for name, module in network.named_modules()
-    }
-    return tensors, modules
-
-
 @pytest.fixture
 def unchecked():
     """Annotations are not checked, so that the message a user would get is what a test sees."""
     config.update("jaxtyping_disable", True)
     yield
     config.update("jaxtyping_disable", False)
-
-
-NAMES = ["red", "green", "blue"]
-FLOORS = {"center_box", "whole_image", "classification"}
-CAMS = {"grad_cam", "grad_cam_oracle", "layer_cam", "layer_cam_oracle"} if find_spec("pytorch_grad_cam") else set()
-
-
-class Colors(nn.Module):
-    """Global average pooling of three features, one a color, and a linear layer that reads one class off each."""
-
-    def __init__(self):
-        super().__init__()
-        self.features = nn.Conv2d(3, 3, 3, padding=1, padding_mode="replicate")
-        self.rectify = nn.Softplus(beta=10)  # curved, so that gradients differ from place to place
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.scores = nn.Linear(3, 3)
-        with torch.no_grad():
-            excess = 1.5 * torch.eye(3) - 0.5  # of a color over the mean of the others
-            self.features.weight.copy_(excess[:, :, None, None].expand(3, 3, 3, 3) / 9)
-            self.features.bias.fill_(-0.1)
-            self.scores.weight.copy_(100 * torch.eye(3))
-            self.scores.bias.zero_()
-
-    def forward(self, images):
-        return self.scores(self.pool(self.rectify(self.features(images))).flatten(1))
-
-
-def rows_of(path):
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ def test_each_name_is_what_its_home_defines(name):
 
 
 def test_functions_are_not_shadowed_by_the_modules_of_their_names():
-    import deepinside.explain
-    import deepinside.saliency
+    import deepinside.explanations.explain
+    import deepinside.gradients.saliency
 
     assert callable(deepinside.explain)
     assert callable(deepinside.saliency)

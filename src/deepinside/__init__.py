@@ -9,48 +9,46 @@ Names are imported when first used, so that `import deepinside` does not wait fo
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from deepinside.attribution import Attribution
-    from deepinside.class_image import ascend, class_image
-    from deepinside.classifier import Classifier, load
-    from deepinside.errors import DeepInsideError
-    from deepinside.explain import explain, explain_each
-    from deepinside.geometry import Box, Frame
-    from deepinside.images import Photo, read
-    from deepinside.labels import Labels
-    from deepinside.reconstruct import Reconstruction, reconstruct
-    from deepinside.results import Detection, Explanation, Segmentation
-    from deepinside.saliency import gradient, saliency
-    from deepinside.targets import At, Neuron
+    from deepinside.class_images.ascent import ascend, class_image
+    from deepinside.core.errors import DeepInsideError
+    from deepinside.core.geometry import Box, Frame
+    from deepinside.core.images import Photo, read
+    from deepinside.core.labels import Labels
+    from deepinside.core.results import Detection, Explanation, Segmentation
+    from deepinside.explanations.explain import explain, explain_each
+    from deepinside.explanations.reconstruct import Reconstruction, reconstruct
+    from deepinside.gradients.attribution import Attribution
+    from deepinside.gradients.saliency import gradient, saliency
+    from deepinside.gradients.targets import At, Neuron
+    from deepinside.networks.classifier import Classifier, load
 
 _HOMES = {
-    "At": "targets",
-    "Attribution": "attribution",
-    "Box": "geometry",
-    "Classifier": "classifier",
-    "DeepInsideError": "errors",
-    "Detection": "results",
-    "Explanation": "results",
-    "Frame": "geometry",
-    "Labels": "labels",
-    "Neuron": "targets",
-    "Photo": "images",
-    "Reconstruction": "reconstruct",
-    "Segmentation": "results",
-    "ascend": "class_image",
-    "class_image": "class_image",
-    "explain": "explain",
-    "explain_each": "explain",
-    "gradient": "saliency",
-    "load": "classifier",
-    "read": "images",
-    "reconstruct": "reconstruct",
-    "saliency": "saliency",
+    "At": "gradients.targets",
+    "Attribution": "gradients.attribution",
+    "Box": "core.geometry",
+    "Classifier": "networks.classifier",
+    "DeepInsideError": "core.errors",
+    "Detection": "core.results",
+    "Explanation": "core.results",
+    "Frame": "core.geometry",
+    "Labels": "core.labels",
+    "Neuron": "gradients.targets",
+    "Photo": "core.images",
+    "Reconstruction": "explanations.reconstruct",
+    "Segmentation": "core.results",
+    "ascend": "class_images.ascent",
+    "class_image": "class_images.ascent",
+    "explain": "explanations.explain",
+    "explain_each": "explanations.explain",
+    "gradient": "gradients.saliency",
+    "load": "networks.classifier",
+    "read": "core.images",
+    "reconstruct": "explanations.reconstruct",
+    "saliency": "gradients.saliency",
 }
 
 __all__ = [
@@ -83,18 +81,6 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'deepinside' has no attribute {name!r}")
     return getattr(import_module(f"deepinside.{_HOMES[name]}"), name)
-
-
-class _Package(ModuleType):
-    """Importing the module `saliency` would bind its name over the function's: the function is what users call."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if isinstance(value, ModuleType) and _HOMES.get(name) == name:
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

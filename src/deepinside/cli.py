@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from deepinside.errors import DeepInsideError
+from deepinside.core.errors import DeepInsideError
 
 if TYPE_CHECKING:
-    from deepinside.classifier import Classifier
-    from deepinside.explain import Outcome
-    from deepinside.reconstruct import Reconstruction
-    from deepinside.results import Explanation
+    from deepinside.core.results import Explanation
+    from deepinside.explanations.explain import Outcome
+    from deepinside.explanations.reconstruct import Reconstruction
+    from deepinside.networks.classifier import Classifier
 
 Item = TypeVar("Item")
 OUT = Path("deepinside-out")
@@ -96,10 +96,10 @@ def localize(
     ] = False,
 ) -> None:
     """What a photo shows and where: classes, boxes, masks, and a picture of how they were found."""
-    from deepinside.explain import explain_each
-    from deepinside.export import exporting
-    from deepinside.images import find_photos
-    from deepinside.localize import preset as preset_named
+    from deepinside.core.images import find_photos
+    from deepinside.explanations.explain import explain_each
+    from deepinside.explanations.export import exporting
+    from deepinside.explanations.presets import preset as preset_named
 
     preset_named(preset)  # an unknown one is a mistake in the command, not in every photo
     names = dict(find_photos(photos))
@@ -115,10 +115,10 @@ def localize(
             print(_json_line(outcome.path, outcome.explanation) if as_json else _boxes_text(outcome), flush=True)
             add(outcome.path, names[outcome.path], outcome.explanation)
             if folder:
-                from deepinside import report
+                from deepinside.explanations import sheets
 
-                sheet = report.localization_sheet(outcome.photo, outcome.explanation)
-                _tell(report.save(sheet, _beside(folder, names[outcome.path], "localize")), as_json)
+                sheet = sheets.localization_sheet(outcome.photo, outcome.explanation)
+                _tell(sheets.save(sheet, _beside(folder, names[outcome.path], "localize")), as_json)
     for name in export or []:
         _tell((out or OUT) / name, as_json)
     raise typer.Exit(1 if failures else 0)
@@ -142,10 +142,10 @@ def saliency(
     out: Out = None,
 ) -> None:
     """Which pixels decide: the saliency map of a photo, as a sheet and as a grey picture of the photo's size."""
-    from deepinside import report
-    from deepinside.explain import explain_each
-    from deepinside.images import find_photos
-    from deepinside.localize import preset as preset_named
+    from deepinside.core.images import find_photos
+    from deepinside.explanations import sheets
+    from deepinside.explanations.explain import explain_each
+    from deepinside.explanations.presets import preset as preset_named
 
     preset_named(preset)
     names = dict(find_photos(photos))
@@ -167,9 +167,9 @@ def saliency(
         print(_classes_text(outcome))
         for number, detection in enumerate(outcome.explanation.objects):
             suffix = "map" if number == 0 else f"map-{number + 1}"
-            _tell(report.save_map(detection.saliency, _beside(folder, name, suffix)))
-        sheet = report.saliency_sheet(outcome.photo, outcome.explanation)
-        _tell(report.save(sheet, _beside(folder, name, "saliency")))
+            _tell(sheets.save_map(detection.saliency, _beside(folder, name, suffix)))
+        sheet = sheets.saliency_sheet(outcome.photo, outcome.explanation)
+        _tell(sheets.save(sheet, _beside(folder, name, "saliency")))
     raise typer.Exit(1 if failures else 0)
 
 
@@ -186,10 +186,10 @@ def compare(
     out: Out = None,
 ) -> None:
     """One sheet a photo: gradient, DeconvNet and guided maps, and the boxes of both presets, side by side."""
-    from deepinside import report
-    from deepinside.compare import compare
-    from deepinside.images import find_photos, read
-    from deepinside.targets import read_neuron
+    from deepinside.core.images import find_photos, read
+    from deepinside.explanations import sheets
+    from deepinside.explanations.compare import compare
+    from deepinside.gradients.targets import read_neuron
 
     if neuron and target:
         raise DeepInsideError("expected a neuron or a class, got both; give one of them")
@@ -208,8 +208,8 @@ def compare(
         print(path)
         for rule, each in seen.rules.items():
             print(f"  {rule:<10} {_rule_text(each)}")
-        sheet = report.compare_sheet(photo, seen.rules, seen.presets)
-        _tell(report.save(sheet, _beside(out or OUT, names[path], "compare")))
+        sheet = sheets.compare_sheet(photo, seen.rules, seen.presets)
+        _tell(sheets.save(sheet, _beside(out or OUT, names[path], "compare")))
     raise typer.Exit(1 if failures else 0)
 
 
@@ -227,10 +227,10 @@ def exciting(
     out: Out = None,
 ) -> None:
     """The photos of a folder that excite a neuron most, each with what comes back from it: one sheet."""
-    from deepinside import report
-    from deepinside.images import find_photos, read
-    from deepinside.reconstruct import most_exciting, reconstruct
-    from deepinside.targets import read_neuron
+    from deepinside.core.images import find_photos, read
+    from deepinside.explanations import sheets
+    from deepinside.explanations.reconstruct import most_exciting, reconstruct
+    from deepinside.gradients.targets import read_neuron
 
     names = dict(find_photos(photos))
     classifier, _ = _classifier(model, weights, labels, None)
@@ -244,14 +244,14 @@ def exciting(
     for activation, path in found:
         print(f"  {activation:8.3f}  {path}")
     name = Path(f"{neuron.replace(':', '-').replace('@', '-')}.exciting.png")
-    _tell(report.save(report.exciting_sheet(shown), (out or OUT) / name))
+    _tell(sheets.save(sheets.exciting_sheet(shown), (out or OUT) / name))
     raise typer.Exit(1 if failures else 0)
 
 
 @app.command()
 def layers(model: Model = "lite0", weights: Weights = None, labels: LabelFile = None) -> None:
     """The layers one can look at, in the order in which they run: name, kind, shape, and grid if there is one."""
-    from deepinside.layers import list_layers
+    from deepinside.networks.layers import list_layers
 
     classifier, _ = _classifier(model, weights, labels, None)
     listed = list_layers(classifier.network.model, classifier.size)
@@ -280,8 +280,8 @@ def evaluate(
     sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw the best and worst cases.")] = None,
 ) -> None:
     """Localization error as ILSVRC measures it, beside boxes that no network drew."""
-    from deepinside.evaluate import evaluate_command
-    from deepinside.localize import preset as preset_named
+    from deepinside.evaluation.localization import evaluate_command
+    from deepinside.explanations.presets import preset as preset_named
 
     presets = [name.strip() for name in preset.split(",")]
     for name in presets:
@@ -326,8 +326,8 @@ def class_image(
     out: Out = None,
 ) -> None:
     """What a class looks like to the network: pictures that raise its score, and a sheet of them."""
-    from deepinside.gallery import Settings, class_images_command
-    from deepinside.targets import read_neuron
+    from deepinside.class_images.gallery import Settings, class_images_command
+    from deepinside.gradients.targets import read_neuron
 
     classifier, indices = _classifier(model, weights, labels, classes)
     class_images_command(
@@ -359,9 +359,9 @@ def evaluate_class_images(
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures.")] = None,
 ) -> None:
     """Whether networks that never saw a class image made recognize it."""
-    from deepinside.classifier import load
-    from deepinside.gallery import Settings
-    from deepinside.judging import evaluate_class_images_command
+    from deepinside.class_images.gallery import Settings
+    from deepinside.evaluation.recognition import evaluate_class_images_command
+    from deepinside.networks.classifier import load
 
     evaluate_class_images_command(
         load(model, weights=weights),
@@ -392,8 +392,8 @@ def train(
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard's files.")] = False,
 ) -> None:
     """Train the paper's ConvNet on pictures by class; under torchrun, with several processes or machines."""
-    from deepinside.recipe import recipe as recipe_named
-    from deepinside.train import Setup, train
+    from deepinside.training.recipe import recipe as recipe_named
+    from deepinside.training.train import Setup, train
 
     chosen = recipe_named(recipe, epochs=epochs, batch=batch, rate=rate)
     setup = Setup(chosen, size=size or 224, full=full, dropout=dropout, seed=seed)
@@ -428,9 +428,9 @@ def reproduce(
     steps: Annotated[int | None, typer.Option(min=1, help="Of the class images, in place of the presets'.")] = None,
 ) -> None:
     """The whole paper: train its ConvNet, look inside it, and write one page with every figure beside the paper's."""
-    from deepinside.recipe import recipe as recipe_named
-    from deepinside.reproduce import Extent, reproduce
-    from deepinside.train import Setup
+    from deepinside.reproduction.reproduce import Extent, reproduce
+    from deepinside.training.recipe import recipe as recipe_named
+    from deepinside.training.train import Setup
 
     chosen = recipe_named(recipe, epochs=epochs, batch=batch, rate=rate)
     reproduce(
@@ -449,7 +449,7 @@ def reproduce(
 @app.command()
 def models() -> None:
     """The classifiers one can name after --model."""
-    from deepinside.classifier import listings
+    from deepinside.networks.classifier import listings
 
     for line in listings():
         print(f"{line.spec:<18} {line.about}")
@@ -472,8 +472,8 @@ def _classifier(
     model: str, weights: Path | None, labels: Path | None, target: Sequence[str] | None, device: str | None = None
 ) -> tuple[Classifier, list[int] | None]:
     """The network asked for, and the targets as class indices."""
-    from deepinside.classifier import load
-    from deepinside.labels import read_labels
+    from deepinside.core.labels import read_labels
+    from deepinside.networks.classifier import load
 
     classifier = load(model, weights=weights, labels=read_labels(labels) if labels else None)
     if device:
@@ -483,10 +483,10 @@ def _classifier(
 
 def _neuron_maps(classifier: Classifier, names: dict[Path, Path], neuron: str, rule: str, folder: Path) -> int:
     """A sheet and a map of a neuron for every photo; the exit status."""
-    from deepinside import report
-    from deepinside.images import read
-    from deepinside.reconstruct import reconstruct
-    from deepinside.targets import read_neuron
+    from deepinside.core.images import read
+    from deepinside.explanations import sheets
+    from deepinside.explanations.reconstruct import reconstruct
+    from deepinside.gradients.targets import read_neuron
 
     wanted = read_neuron(neuron)
     failures = 0
@@ -499,8 +499,8 @@ def _neuron_maps(classifier: Classifier, names: dict[Path, Path], neuron: str, r
             _complain(error)
             continue
         print(f"{path}  {seen.target} {seen.score:.3f}, {_rule_text(seen)}")
-        _tell(report.save_map(seen.frame.map_to_photo(seen.map), _beside(folder, names[path], "map")))
-        _tell(report.save(report.neuron_sheet(photo, seen), _beside(folder, names[path], "saliency")))
+        _tell(sheets.save_map(seen.frame.map_to_photo(seen.map), _beside(folder, names[path], "map")))
+        _tell(sheets.save(sheets.neuron_sheet(photo, seen), _beside(folder, names[path], "saliency")))
     return 1 if failures else 0
 
 
@@ -516,7 +516,7 @@ def _rule_text(seen: Reconstruction | DeepInsideError) -> str:
 
 def _progress(items: Sequence[Item]) -> Iterable[Item]:
     """A progress bar on standard error while the items are gone through, where somebody can see it."""
-    from deepinside.terminal import track
+    from deepinside.core.terminal import track
 
     return track(items, len(items), "photos")
 

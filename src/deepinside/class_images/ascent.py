@@ -1,0 +1,369 @@
+"""What a class looks like to a network: an image whose score is as high as can be (paper, Sect. 2).
+
+`preset="paper"` is the paper's arg max over I of S_c(I) - lambda ||I||^2, by plain gradient ascent from the zero image.
+`preset="canonical"` ascends through a spectrum and random views instead, so that the picture shows the class to people
+and to other networks, too. What can be asked for is a class, a `Neuron`, or any other score of `targets`.
+
+Images are RGB in [0, 1], (k, 3, height, width), one for each of k targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from itertools import groupby
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from deepinside.class_images.parametrize import Fourier, Parametrization, Pixels, Size
+from deepinside.class_images.regularizers import l2
+from deepinside.class_images.transforms import Crop, Grain, Mirror, Recolor, Rotation, Seen, Shear, Transform, viewed
+from deepinside.core.errors import DeepInsideError, named
+from deepinside.gradients.logits import logits_of
+from deepinside.gradients.probe import borrowed, look_at
+from deepinside.gradients.targets import At, Score
+
+Target = int | Score
+Color = tuple[float, float, float]
+Penalty = Callable[[Float[Tensor, "k 3 height width"], Color], Float[Tensor, " k"]]
+
+# Pictures that ascend together: beyond this, CPU throughput no longer grows but memory does.
+CHUNK = 8
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the ascent goes. Every part is a small piece that can be exchanged: `replace(CANONICAL, steps=300)`."""
+
+    parametrization: Callable[[Size, Color], Parametrization]
+    optimizer: Callable[[list[Tensor]], torch.optim.Optimizer]
+    steps: int
+    # The views at a share of the way, from 0 to 1, for pictures of a size.
+    transforms: Callable[[Size, float], tuple[Transform, ...]] = lambda size, progress: ()
+    penalties: tuple[tuple[float, Penalty], ...] = ()
+    posterior: bool = False  # ascend log P(c) in place of the unnormalized score S_c
+    warm_up: int = 0  # steps over which the step size rises to the full one
+    anneal: float = 0.0  # the last share of the steps, over which the step size falls to zero
+    settled: float = 0.0  # stop early once, after the warm-up, no pixel moves by more than this in a step
+    random: bool = True  # whether another seed gives another picture
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """Where an ascent stands: `scores` are those of `images` as the last step saw them, before it moved on."""
+
+    step: int
+    steps: int
+    scores: Float[Tensor, " k"]
+    images: Float[Tensor, "k 3 height width"]
+    done: bool = False
+
+
+# ------------------------------------------------------------------------------------------------------------- presets
+
+# The paper gives neither lambda nor step size nor the number of steps. In units of RGB in [0, 1]:
+# strong enough to keep most pixels within [0, 1], weak enough that every class tried reaches certainty,
+PAPER_LAMBDA = 0.005
+# and as large a step as does not overshoot: steps shrink the distance to a linear score's optimum by 1 - 2 lambda step.
+PAPER_STEP = 2.0
+
+
+def _paper_penalty(images: Tensor, mean: Color) -> Tensor:
+    return l2(images, images.new_tensor(mean).view(3, 1, 1))
+
+
+PAPER = Recipe(
+    parametrization=lambda size, mean: Pixels(size, mean),
+    optimizer=partial(torch.optim.SGD, lr=PAPER_STEP, maximize=True),
+    steps=150,
+    penalties=((PAPER_LAMBDA, _paper_penalty),),
+    settled=1e-5,  # 1/400 of an 8-bit level
+    random=False,
+)
+
+
+# From coarse to fine: shapes first, at half the cost, then detail. What is only ever seen at one size does not carry
+# over to networks of another, so both stages see several, up to more than the picture's own.
+COARSE = (4 / 7, 9 / 14, 5 / 7)
+FINE = (6 / 7, 13 / 14, 1.0, 15 / 14)
+FINE_FROM = 0.5
+
+
+def _canonical_views(size: Size, progress: float) -> tuple[Transform, ...]:
+    shares = COARSE if progress < FINE_FROM else FINE
+    motions = (Crop(0.5, 1.2, stretch=0.15, beyond=0.06), Rotation(10), Shear(0.05), Mirror())
+    return (
+        Seen(motions, sizes=tuple(scaled(size, share) for share in shares)),
+        Recolor(contrast=0.2, tint=0.1),
+        Grain(0.02),
+    )
+
+
+CANONICAL = Recipe(
+    # Photos fall as 1/f; a little steeper still keeps noise out: with 1/f, other networks recognize fewer pictures.
+    parametrization=lambda size, mean: Fourier(size, decay=1.5),
+    optimizer=partial(torch.optim.Adam, lr=0.05, maximize=True),
+    steps=150,
+    transforms=_canonical_views,
+    # Adam's first steps move every frequency alike: at full size they are a jump into noise, which some pictures then
+    # only ever refine into fur, whatever the class.
+    warm_up=10,
+    anneal=0.5,  # the views differ from step to step: only with smaller steps does their average settle
+    settled=0.5 / 255,  # half an 8-bit level
+)
+
+PRESETS = {"canonical": CANONICAL, "paper": PAPER}
+
+
+def scaled(size: Size, share: float) -> Size:
+    """A size times a share, in whole pixels.
+
+    >>> scaled((224, 448), 6 / 7)
+    (192, 384)
+    """
+    return max(round(size[0] * share), 1), max(round(size[1] * share), 1)
+
+
+def preset(name: str) -> Recipe:
+    """The recipe of that name. Raises `DeepInsideError` for an unknown one."""
+    return named(name, PRESETS, "a preset")
+
+
+# -------------------------------------------------------------------------------------------------------------- ascent
+
+
+def class_image(
+    network: nn.Module,
+    targets: Target | Sequence[Target],
+    *,
+    preset: str | Recipe = "canonical",
+    size: int | Size = 224,
+    steps: int | None = None,
+    seed: int = 0,
+    mean: Sequence[float] | None = None,
+    posterior: bool | None = None,
+) -> Float[Tensor, "k 3 height width"]:
+    """An image of each target, made to raise its score.
+
+    Args:
+        network: maps RGB in [0, 1] to logits, as `Classifier.network` does. It is left exactly as it was.
+        targets: classes, by index, and scores such as `Neuron`; one picture each.
+        preset: `"canonical"`, `"paper"`, or a `Recipe`.
+        size: pixels of a square's side, or (height, width).
+        steps: of gradient ascent; by default the preset's.
+        seed: of the views and the start. The same seed gives the same picture on the same machine; others show other
+            facets of a class.
+        mean: the color of the mean image, the origin of the paper's ascent. By default the one that the network
+            declares in its first layer. To give it says that a network without one takes RGB in [0, 1].
+        posterior: whether to raise the class posterior in place of the score, which the paper warns of.
+
+    Returns:
+        RGB in [0, 1], (k, 3, height, width).
+
+    Raises:
+        DeepInsideError: unknown presets, classes or layers, settings out of range, scores that are not finite, and a
+            network that does not declare its input range.
+
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 10))
+    >>> class_image(network, [1, 7], preset="paper", size=8, mean=(0.5, 0.5, 0.5)).shape
+    torch.Size([2, 3, 8, 8])
+    """
+    several: Sequence[Target] = [targets] if isinstance(targets, int) or callable(targets) else targets
+    pictures = []
+    for batch in batches(several):
+        last: Ascent | None = None
+        for last in ascend(  # noqa: B007
+            network, batch, preset=preset, size=size, steps=steps, seed=seed, mean=mean, posterior=posterior
+        ):
+            pass
+        assert last is not None
+        pictures.append(last.images)
+    return torch.cat(pictures)
+
+
+def ascend(
+    network: nn.Module,
+    targets: Sequence[Target],
+    *,
+    preset: str | Recipe = "canonical",
+    size: int | Size = 224,
+    steps: int | None = None,
+    seed: int = 0,
+    mean: Sequence[float] | None = None,
+    posterior: bool | None = None,
+) -> Iterator[Ascent]:
+    """As `class_image`, step by step, for progress bars and animations; the last `Ascent` is `done`.
+
+    All targets ascend in one batch and must be of one place, all classes or all of one layer, as `batches` has them.
+    """
+    recipe = adjusted(preset, steps, posterior)
+    height_width = (size, size) if isinstance(size, int) else (size[0], size[1])
+    if min(height_width) < 1:
+        raise DeepInsideError(f"expected a size of at least 1 x 1 pixel, got {size}")
+    color = mean_color(network, mean)
+    score = score_of(targets, recipe.posterior)
+    generator = Generator().manual_seed(seed)
+    with torch.inference_mode(False), torch.no_grad():
+        canvas = recipe.parametrization(height_width, color)
+        start = canvas.start(generator).to(_device(network))
+        values = start.expand(len(targets), *start.shape[1:]).clone()
+        optimizer = recipe.optimizer([values])
+        images = canvas(values)
+    full = optimizer.param_groups[0]["lr"]
+    with borrowed(network, images) as private:
+        takes = cache(partial(_takes, private, images[:1]))
+        for step in range(recipe.steps):
+            # The caller's mode is the caller's again at every yield.
+            with torch.inference_mode(False), torch.no_grad():
+                transforms = _fitting(recipe.transforms(height_width, step / recipe.steps), height_width, takes)
+                scores, values.grad = climb(
+                    private, canvas, values, score, transforms, recipe.penalties, color, generator
+                )
+                optimizer.param_groups[0]["lr"] = full * _pace(step, recipe)
+                optimizer.step()
+                moved, images = images, canvas(values)
+                still = step >= recipe.warm_up and float((images - moved).abs().max()) < recipe.settled
+                done = still or step == recipe.steps - 1
+            yield Ascent(step + 1, recipe.steps, scores, images.clamp(0, 1), done)
+            if done:
+                return
+
+
+def climb(
+    private: nn.Module,
+    canvas: Parametrization,
+    values: Float[Tensor, "k ..."],
+    score: Score,
+    transforms: Sequence[Transform],
+    penalties: Sequence[tuple[float, Penalty]],
+    mean: Color,
+    generator: Generator,
+) -> tuple[Float[Tensor, " k"], Float[Tensor, "k ..."]]:
+    """The scores of one random view of each picture, and the gradient of score less penalties at the values.
+
+    The network's gradient ends at the view; from there the chain rule goes on through transforms and parametrization.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        moving = values.detach().requires_grad_()
+        images = canvas(moving)
+        views = viewed(images, transforms, generator)
+        passes = look_at(private, views.detach(), score)
+        heads: list[Tensor] = [views]
+        tails: list[Tensor] = [passes.gradients[0][:, 0].to(views)]
+        for weight, penalty in penalties:
+            heads.append(-weight * penalty(images, mean).sum())
+            tails.append(torch.ones_like(heads[-1]))
+        (gradient,) = torch.autograd.grad(heads, moving, tails)
+    return passes.scores[:, 0], gradient
+
+
+def batches(targets: Sequence[Target], most: int = CHUNK) -> Iterator[Sequence[Target]]:
+    """Neighbors that can ascend together: of one place, at most so many.
+
+    >>> list(batches([1, 2, 3], most=2))
+    [[1, 2], [3]]
+    """
+    if not targets:
+        raise DeepInsideError("expected at least one class or score to make an image of, got none")
+    for _, group in groupby(targets, key=_place):
+        same = list(group)
+        yield from (same[first : first + most] for first in range(0, len(same), most))
+
+
+def score_of(targets: Sequence[Target], posterior: bool = False) -> Score:
+    """One score for a batch of pictures, each with a target of its own: row i of the output under target i.
+
+    Raises `DeepInsideError` for targets of several places, and for a posterior of what is no class.
+    """
+    places = {_place(target) for target in targets}
+    if len(places) > 1:
+        raise DeepInsideError(f"expected targets of one layer in one ascent, got {len(places)}; `batches` parts them")
+    (place,) = places
+    if place is _LOGITS:
+        return lambda output: _class_scores(output, targets, posterior)
+    if posterior:
+        raise DeepInsideError("expected classes, since only they have a posterior, got another score")
+
+    def each(output: Any) -> Tensor:
+        rows = [target(output[row : row + 1]) for row, target in enumerate(targets) if callable(target)]
+        return torch.cat(rows)
+
+    return each if place is None else At(str(place), each)
+
+
+_LOGITS = object()  # the place of a class
+
+
+def _place(target: Target) -> object:
+    """Where a target is read: at the logits, at a named layer, or at the network's output as it is (None)."""
+    return getattr(target, "layer", None) if callable(target) else _LOGITS
+
+
+def _class_scores(output: object, classes: Sequence[Target], posterior: bool) -> Float[Tensor, " k"]:
+    logits = logits_of(output, len(classes))
+    count = logits.shape[1]
+    wrong = [index for index in classes if isinstance(index, bool) or not 0 <= int(index) < count]  # type: ignore[arg-type]
+    if wrong:
+        raise DeepInsideError(f"expected classes from 0 to {count - 1}, as many as the network has, got {wrong[0]}")
+    scores = logits.log_softmax(1) if posterior else logits
+    return scores.gather(1, torch.tensor(classes, device=logits.device)[:, None])[:, 0]
+
+
+def adjusted(preset_or_recipe: str | Recipe, steps: int | None, posterior: bool | None) -> Recipe:
+    """A preset with some settings changed. Raises `DeepInsideError` for fewer steps than one."""
+    recipe = preset(preset_or_recipe) if isinstance(preset_or_recipe, str) else preset_or_recipe
+    if steps is not None and steps < 1:
+        raise DeepInsideError(f"expected at least one step, got {steps}")
+    changed = {"steps": steps, "posterior": posterior}
+    return replace(recipe, **{name: value for name, value in changed.items() if value is not None})  # type: ignore[arg-type]
+
+
+def mean_color(network: nn.Module, mean: Sequence[float] | None) -> Color:
+    """The color of the mean image, given or declared. Raises `DeepInsideError` where neither is."""
+    if mean is None:
+        own, spread = getattr(network, "mean", None), getattr(network, "std", None)
+        if not isinstance(own, Tensor) or not isinstance(spread, Tensor) or own.ndim != 3:
+            raise DeepInsideError(
+                f"expected a network that declares its input range, got {type(network).__name__}; wrap it as "
+                "Classifier(module, mean=..., std=...).network, or give mean= if it takes RGB in [0, 1]"
+            )
+        mean = own.reshape(len(own), -1).mean(dim=1).tolist()  # of a mean image, its average
+    if len(mean) != 3:
+        raise DeepInsideError(f"expected a mean of three numbers, R, G and B, got {len(mean)}")
+    return float(mean[0]), float(mean[1]), float(mean[2])
+
+
+def _fitting(transforms: Sequence[Transform], size: Size, takes: Callable[[Size], bool]) -> list[Transform]:
+    """Views of sizes that the network takes: some take one only, and too small ones end before the last layer."""
+
+    def fit(transform: Transform) -> Transform:
+        if not isinstance(transform, Seen):
+            return transform
+        return replace(transform, sizes=tuple(asked for asked in transform.sizes if takes(asked)) or (size,))
+
+    return [fit(transform) for transform in transforms]
+
+
+def _takes(private: nn.Module, image: Float[Tensor, "1 3 height width"], size: Size) -> bool:
+    try:
+        with torch.no_grad():
+            private(image.new_zeros(1, 3, *size))
+    except Exception:  # networks refuse sizes in every way, from assertions to shape errors
+        return False
+    return True
+
+
+def _pace(step: int, recipe: Recipe) -> float:
+    """The step size relative to the full one: rising at first, falling to zero over the last share of the steps."""
+    left = (recipe.steps - step) / recipe.steps
+    rising = (step + 1) / recipe.warm_up if recipe.warm_up else 1.0
+    return min(rising, left / recipe.anneal if recipe.anneal else 1.0, 1.0)
+
+
+def _device(network: nn.Module) -> torch.device:
+    tensor = next((tensor for tensors in (network.parameters(), network.buffers()) for tensor in tensors), None)
+    return tensor.device if tensor is not None else torch.device("cpu")

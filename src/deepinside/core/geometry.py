@@ -1,0 +1,216 @@
+"""Boxes, and where network pixels lie in the photo: an axis-aligned affine map and its exact inverse.
+
+A `Frame` is a value. It says which rectangle of the photo the network was shown and on how many pixels. An
+`Explanation` carries it, so that maps stay on the network's small grid until somebody asks for them in photo
+pixels: five float maps of a 100-megapixel photo would take two gigabytes.
+
+Photo pixels are those of the upright photo (EXIF orientation applied), as every viewer shows it.
+Coordinates are continuous: pixel `i` covers `[i, i + 1)` and its center is `i + 0.5`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from deepinside.core.errors import DeepInsideError
+
+
+@dataclass(frozen=True)
+class Box:
+    """A half-open rectangle `(x0, y0, x1, y1)`: the pixel columns `x0 <= x < x1`, the rows `y0 <= y < y1`.
+
+    >>> Box(10, 20, 40, 60).area
+    1200
+    >>> Box(0, 0, 10, 10).iou(Box(5, 0, 15, 10))
+    0.3333333333333333
+    """
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    @property
+    def width(self) -> float:
+        """Columns covered; never negative."""
+        return max(self.x1 - self.x0, 0)
+
+    @property
+    def height(self) -> float:
+        """Rows covered; never negative."""
+        return max(self.y1 - self.y0, 0)
+
+    @property
+    def area(self) -> float:
+        """Pixels covered."""
+        return self.width * self.height
+
+    def intersection(self, other: Box) -> Box:
+        """The rectangle both share; its area is 0 where they do not meet."""
+        return Box(max(self.x0, other.x0), max(self.y0, other.y0), min(self.x1, other.x1), min(self.y1, other.y1))
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union in [0, 1]; 0 for two empty boxes."""
+        shared = self.intersection(other).area
+        union = self.area + other.area - shared
+        return shared / union if union else 0.0
+
+    def as_tuple(self) -> tuple[float, float, float, float]:
+        """`(x0, y0, x1, y1)`."""
+        return (self.x0, self.y0, self.x1, self.y1)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The rectangle `region` of a `photo_width` x `photo_height` photo, seen on `width` x `height` pixels.
+
+    >>> frame = Frame.whole(640, 480, width=224, height=224)
+    >>> frame.to_photo(Box(0, 0, 112, 224))
+    Box(x0=0.0, y0=0.0, x1=320.0, y1=480.0)
+    """
+
+    photo_width: int
+    photo_height: int
+    region: Box
+    width: int
+    height: int
+
+    @classmethod
+    def whole(cls, photo_width: int, photo_height: int, *, width: int, height: int) -> Frame:
+        """The whole photo, squeezed to the network's size: nothing is cut away, proportions may change."""
+        return cls(photo_width, photo_height, Box(0.0, 0.0, float(photo_width), float(photo_height)), width, height)
+
+    @classmethod
+    def center(cls, photo_width: int, photo_height: int, *, width: int, height: int, crop: float = 1.0) -> Frame:
+        """The central crop of the network's own proportions; `crop=1` is the largest that fits the photo.
+
+        With `width == height` this is "resize the shortest side, cut the middle" in one step.
+        """
+        scale = crop * min(photo_width / width, photo_height / height)
+        half_width, half_height = scale * width / 2, scale * height / 2
+        x, y = photo_width / 2, photo_height / 2
+        region = Box(
+            max(x - half_width, 0.0),
+            max(y - half_height, 0.0),
+            min(x + half_width, float(photo_width)),
+            min(y + half_height, float(photo_height)),
+        )
+        return cls(photo_width, photo_height, region, width, height)
+
+    def on_copy(self, width: int, height: int) -> Frame:
+        """The same frame for a copy of the photo that was resized to `width` x `height`, as for a picture of it."""
+        x_scale, y_scale = width / self.photo_width, height / self.photo_height
+        region = Box(
+            self.region.x0 * x_scale,
+            self.region.y0 * y_scale,
+            self.region.x1 * x_scale,
+            self.region.y1 * y_scale,
+        )
+        return Frame(width, height, region, self.width, self.height)
+
+    def to_photo(self, box: Box) -> Box:
+        """A box in network pixels -> the same box in photo pixels, exact and not rounded."""
+        x_scale, y_scale = self.region.width / self.width, self.region.height / self.height
+        left, top = self.region.x0, self.region.y0
+        return Box(left + box.x0 * x_scale, top + box.y0 * y_scale, left + box.x1 * x_scale, top + box.y1 * y_scale)
+
+    def to_network(self, box: Box) -> Box:
+        """A box in photo pixels -> the same box in network pixels: the inverse of `to_photo`."""
+        x_scale, y_scale = self.width / self.region.width, self.height / self.region.height
+        left, top = self.region.x0, self.region.y0
+        return Box(
+            (box.x0 - left) * x_scale,
+            (box.y0 - top) * y_scale,
+            (box.x1 - left) * x_scale,
+            (box.y1 - top) * y_scale,
+        )
+
+    def mask_to_photo(self, mask: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "rows columns"]:
+        """A mask on the network's grid -> the same mask in photo pixels, False outside the region.
+
+        A photo pixel takes the value of the network pixel that its center falls into. A mask that falls between
+        the pixel centers of a very small photo keeps one pixel, so an object never vanishes on the way back.
+        """
+        self._check(mask)
+        columns, rows = self._columns(), self._rows()
+        photo = np.zeros((self.photo_height, self.photo_width), dtype=bool)
+        inside = np.ix_(np.flatnonzero(rows >= 0), np.flatnonzero(columns >= 0))
+        photo[inside] = mask[np.ix_(rows[rows >= 0], columns[columns >= 0])]
+        if mask.any() and not photo.any():
+            box = self._nearest_pixel(mask)
+            photo[int(box.y0), int(box.x0)] = True
+        return photo
+
+    def mask_box(self, mask: Bool[np.ndarray, "height width"]) -> Box:
+        """The bounding box, in whole photo pixels, of `mask_to_photo(mask)`, without unfolding the mask.
+
+        Raises `DeepInsideError` on an empty mask.
+        """
+        self._check(mask)
+        if not mask.any():
+            raise DeepInsideError("expected a mask with at least one pixel, got an empty one; it has no box")
+        if self.region.width >= self.width and self.region.height >= self.height:
+            # Every network pixel holds the center of a photo pixel, so that rows and columns tell it all.
+            columns, rows = self._columns(), self._rows()
+            x = np.flatnonzero(np.any(mask, axis=0).take(columns) & (columns >= 0))
+            y = np.flatnonzero(np.any(mask, axis=1).take(rows) & (rows >= 0))
+        else:
+            photo = self.mask_to_photo(mask)
+            x, y = np.flatnonzero(photo.any(axis=0)), np.flatnonzero(photo.any(axis=1))
+        return Box(int(x[0]), int(y[0]), int(x[-1]) + 1, int(y[-1]) + 1)
+
+    def map_to_photo(self, values: Float[np.ndarray, "height width"]) -> Float[np.ndarray, "rows columns"]:
+        """A map on the network's grid -> photo pixels, bilinear between pixel centers, 0 outside the region."""
+        self._check(values)
+        columns, rows = self._columns(), self._rows()
+        inside_x, inside_y = np.flatnonzero(columns >= 0), np.flatnonzero(rows >= 0)
+        x = np.clip(self._positions(inside_x, self.region.x0, self.region.width, self.width), 0, self.width - 1)
+        y = np.clip(self._positions(inside_y, self.region.y0, self.region.height, self.height), 0, self.height - 1)
+        photo = np.zeros((self.photo_height, self.photo_width), dtype=np.float32)
+        photo[np.ix_(inside_y, inside_x)] = _lerp(_lerp(values.astype(np.float32), y, axis=0), x, axis=1)
+        return photo
+
+    def _check(self, grid: np.ndarray) -> None:
+        if grid.shape != (self.height, self.width):
+            raise DeepInsideError(
+                f"expected a map of the frame's {self.height} x {self.width} network pixels, got {grid.shape}"
+            )
+
+    @staticmethod
+    def _positions(pixels: Int[np.ndarray, " n"], start: float, length: float, count: int) -> Float[np.ndarray, " n"]:
+        """Photo pixel numbers -> where their centers lie between the centers of network pixels."""
+        return (pixels + 0.5 - start) * (count / length) - 0.5
+
+    def _columns(self) -> Int[np.ndarray, " columns"]:
+        """For each photo column the network column its center falls into; -1 outside the region."""
+        return _cells(self.photo_width, self.region.x0, self.region.x1, self.width)
+
+    def _rows(self) -> Int[np.ndarray, " rows"]:
+        return _cells(self.photo_height, self.region.y0, self.region.y1, self.height)
+
+    def _nearest_pixel(self, mask: Bool[np.ndarray, "height width"]) -> Box:
+        y, x = (float(indices.mean()) + 0.5 for indices in np.nonzero(mask))
+        center = self.to_photo(Box(x, y, x, y))
+        column = min(int(center.x0), self.photo_width - 1)
+        row = min(int(center.y0), self.photo_height - 1)
+        return Box(column, row, column + 1, row + 1)
+
+
+def _cells(pixels: int, start: float, stop: float, count: int) -> Int[np.ndarray, " pixels"]:
+    centers = np.arange(pixels) + 0.5
+    cells = np.floor((centers - start) * (count / (stop - start))).astype(np.int64)
+    cells = np.minimum(cells, count - 1)
+    return np.where((centers >= start) & (centers < stop), cells, -1)
+
+
+def _lerp(
+    values: Float[np.ndarray, "rows columns"], positions: Float[np.ndarray, " n"], axis: int
+) -> Float[np.ndarray, ...]:
+    low = np.floor(positions).astype(np.int64)
+    high = np.minimum(low + 1, values.shape[axis] - 1)
+    weight = (positions - low).astype(np.float32)
+    weight = weight[:, None] if axis == 0 else weight[None, :]
+    return np.asarray(values.take(low, axis) * (1 - weight) + values.take(high, axis) * weight)

@@ -1,0 +1,178 @@
+"""What came of judging boxes on photos with ground truth: every image, and each method's figures over all of them.
+
+Maps that are cut at a fraction of their maximum need that fraction chosen: on the other half of the images
+(`grad_cam`, transferred) or on the very images that they are judged on (`grad_cam_oracle`): the second is an upper
+bound, not a result.
+
+Shapes: n images, t thresholds, m ground-truth boxes (m, 4) as (x0, y0, x1, y1) in photo pixels, draws of a bootstrap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from deepinside.core.geometry import Box
+from deepinside.evaluation.metrics import (
+    BINS,
+    ENOUGH,
+    LEVELS,
+    TOP,
+    Estimate,
+    Statistic,
+    average_precision_of,
+    best_iou,
+    best_of,
+    estimate,
+    localized,
+    mean_of,
+    oracle_choice,
+    resamples,
+    transferred_choice,
+)
+
+CLASSIFICATION = "classification"
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What one method made of one image. A method of maps alone has no box yet: a threshold is chosen over all images.
+
+    `sweep` holds the map's box at each threshold, `pixels` its histogram inside and outside the ground-truth mask,
+    `scores` whatever is one number an image.
+    """
+
+    box: Box | None = None
+    sweep: Float[np.ndarray, "t 4"] | None = None
+    pixels: Int[np.ndarray, "2 bins"] | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One image: the class it is asked about, the place of that class among the predictions, what each method found.
+
+    `rank` counts from 0; `TOP` means that the class is not among the likeliest.
+    """
+
+    path: Path
+    label: str
+    predicted: str
+    rank: int
+    truths: Float[np.ndarray, "m 4"]
+    found: Mapping[str, Found]
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One method over all images: its boxes and their IoU where it has any, and its figures."""
+
+    boxes: Float[np.ndarray, "n 4"] | None
+    ious: Float[np.ndarray, " n"] | None
+    figures: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What came of a run. `failures` names every image that could not be judged, and why."""
+
+    model: str
+    seed: int
+    cases: tuple[Case, ...]
+    rows: Mapping[str, Row]
+    failures: tuple[tuple[Path, str], ...]
+
+
+def tabulate(cases: Sequence[Case], seed: int) -> dict[str, Row]:
+    """Every method's figures over all images, and the classification error as the best that any of them can do."""
+    weights = resamples(len(cases), seed)
+    rows: dict[str, Row] = {}
+    for name in cases[0].found:
+        found = [case.found[name] for case in cases]
+        if found[0].box is not None:
+            boxes = np.array([one.box.as_tuple() for one in found if one.box], dtype=np.float64)
+            rows[name] = _row(cases, found, boxes, weights, seed, transferred=None)
+            continue
+        sweeps = _sweeps(found)
+        hits = (_sweep_ious(cases, sweeps) >= ENOUGH).astype(np.float64)
+        for row, choice, transferred in (
+            (name, transferred_choice(hits, seed), True),
+            (f"{name}_oracle", oracle_choice(hits), False),
+        ):
+            boxes = sweeps[np.arange(len(cases)), choice].astype(np.float64)
+            rows[row] = _row(cases, found, boxes, weights, seed, transferred)
+    errors = {f"top{top}_error": (_ranks(cases) >= top).astype(np.float64) for top in (1, TOP)}
+    rows[CLASSIFICATION] = Row(None, None, {key: estimate(mean_of(column), weights) for key, column in errors.items()})
+    return rows
+
+
+def _row(
+    cases: Sequence[Case],
+    found: Sequence[Found],
+    boxes: Float[np.ndarray, "n 4"],
+    weights: UInt8[np.ndarray, "draws n"],
+    seed: int,
+    transferred: bool | None,
+) -> Row:
+    """`transferred` says how a method of maps alone came by its threshold; None for a method that has boxes."""
+    ranks = _ranks(cases)
+    ious = np.array([best_iou(box, case.truths) for box, case in zip(boxes, cases, strict=True)], dtype=np.float64)
+    columns: dict[str, np.ndarray] = {f"top{top}_error": ~localized(ranks, ious, top) for top in (1, TOP)}
+    columns |= {"gt_known_accuracy": ious >= ENOUGH, "mean_iou": ious}
+    columns |= {f"box_accuracy_{level}": ious >= level for level in LEVELS}
+    columns |= {key: _column(found, key) for key in sorted({key for one in found for key in one.scores})}
+    statistics = {key: mean_of(column.astype(np.float64)) for key, column in columns.items()}
+    if found[0].sweep is not None:
+        statistics |= _sweep_statistics(_sweep_ious(cases, _sweeps(found)), seed)
+    if any(one.pixels is not None for one in found):
+        statistics |= _pixel_statistics(found, seed, transferred)
+    return Row(boxes, ious, {key: estimate(statistic, weights) for key, statistic in statistics.items()})
+
+
+def _sweep_statistics(ious: Float[np.ndarray, "n t"], seed: int) -> dict[str, Statistic]:
+    """MaxBoxAcc of the map, its threshold transferred or the oracle's, for each level on its own (Choe et al. 2020)."""
+    statistics: dict[str, Statistic] = {}
+    for level in LEVELS:
+        hits = (ious >= level).astype(np.float64)
+        choice = transferred_choice(hits, seed)
+        statistics[f"max_box_accuracy_{level}"] = mean_of(hits[np.arange(len(hits)), choice])
+        statistics[f"max_box_accuracy_oracle_{level}"] = best_of(hits)
+    return statistics
+
+
+def _pixel_statistics(found: Sequence[Found], seed: int, transferred: bool | None) -> dict[str, Statistic]:
+    """PxAP, and for a method of maps alone the mask IoU at a threshold of its own."""
+    counts = np.array(
+        [one.pixels if one.pixels is not None else np.zeros((2, BINS)) for one in found], dtype=np.float64
+    )
+    statistics = {"pxap": average_precision_of(counts)}
+    if transferred is None:
+        return statistics
+    inside, outside = np.moveaxis(np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1], 1, 0)
+    union = inside[:, :1] + outside
+    ious = np.divide(inside, union, out=np.zeros_like(inside), where=union > 0)
+    known = np.array([one.pixels is not None for one in found])
+    choice = transferred_choice(ious[known], seed) if transferred else oracle_choice(ious[known])
+    chosen = np.full(len(found), np.nan)
+    chosen[known] = ious[known][np.arange(known.sum()), choice]
+    return statistics | {"mask_iou": mean_of(chosen)}
+
+
+def _ranks(cases: Sequence[Case]) -> Int[np.ndarray, " n"]:
+    return np.array([case.rank for case in cases])
+
+
+def _column(found: Sequence[Found], key: str) -> Float[np.ndarray, " n"]:
+    return np.array([one.scores.get(key, np.nan) for one in found], dtype=np.float64)
+
+
+def _sweeps(found: Sequence[Found]) -> Float[np.ndarray, "n t 4"]:
+    return np.stack([one.sweep for one in found if one.sweep is not None])
+
+
+def _sweep_ious(cases: Sequence[Case], sweeps: Float[np.ndarray, "n t 4"]) -> Float[np.ndarray, "n t"]:
+    return np.array([best_iou(sweep, case.truths) for sweep, case in zip(sweeps, cases, strict=True)])

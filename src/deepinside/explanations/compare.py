@@ -1,0 +1,40 @@
+"""One photo under every rectifier rule and every preset, all of them about the same class (Sect. 3 and 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deepinside.core.errors import DeepInsideError
+from deepinside.core.images import Photo
+from deepinside.core.results import Detection
+from deepinside.explanations.explain import explain
+from deepinside.explanations.presets import DEFAULT, PRESETS
+from deepinside.explanations.reconstruct import Reconstruction, Target, reconstruct_by_rules
+from deepinside.gradients.targets import Neuron
+from deepinside.networks.classifier import Classifier
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """By rule, what came back, or why the rule has no meaning here; by preset, what it found, nothing of a neuron."""
+
+    rules: dict[str, Reconstruction | DeepInsideError]
+    presets: dict[str, Detection]
+
+
+def compare(classifier: Classifier, photo: Photo, target: Target = None) -> Comparison:
+    """Look at a photo in every way there is.
+
+    Args:
+        classifier: from `load` or `Classifier(...)`.
+        photo: what to look at.
+        target: a `Neuron`, or a class by index, WordNet id or name; by default the likeliest, by the default preset.
+
+    Raises `DeepInsideError` as `explain` and `reconstruct` do.
+    """
+    if isinstance(target, Neuron):
+        return Comparison(reconstruct_by_rules(classifier, photo, target), {})
+    first = explain(classifier, photo, target, top=1).objects[0]
+    others = [name for name in PRESETS if name != DEFAULT]
+    presets = {name: explain(classifier, photo, first.index, preset=name).objects[0] for name in others}
+    return Comparison(reconstruct_by_rules(classifier, photo, first.index), {DEFAULT: first, **presets})

@@ -1,0 +1,129 @@
+"""What excites a neuron, as pictures: the signal that comes back to the image, under each rectifier rule (Sect. 4).
+
+The whole photo is shown to the network, so that the picture that comes back lies on it. Where a DeconvNet starts from
+one neuron of a convolutional layer, this starts from any neuron in any layer, or from a class.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import nlargest
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from deepinside.core.errors import DeepInsideError
+from deepinside.core.geometry import Box, Frame
+from deepinside.core.images import Photo, as_photo, read
+from deepinside.gradients.probe import borrowed, look, look_at
+from deepinside.gradients.rectifiers import RULES
+from deepinside.gradients.targets import Neuron
+from deepinside.networks.classifier import Classifier
+
+Target = Neuron | int | str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """What came back to the image from one score of one photo.
+
+    `gradient` is signed, one number a pixel and color, on the grid of `frame`; under DeconvNet's rule it is Zeiler and
+    Fergus' reconstruction. `rectifiers` counts the calls the rule acted on, `others` the activations it could not.
+    """
+
+    target: str
+    rule: str
+    score: float
+    frame: Frame
+    gradient: Float[np.ndarray, "3 height width"]
+    rectifiers: Mapping[str, int]
+    others: Mapping[str, int]
+
+    @property
+    def map(self) -> Float[np.ndarray, "height width"]:
+        """The paper's single map: the largest magnitude over the color channels."""
+        return np.asarray(np.abs(self.gradient).max(axis=0))
+
+    @property
+    def field(self) -> Box:
+        """The part of the photo that anything came back to, in photo pixels: what the neuron could see."""
+        reached = self.map > 0
+        return self.frame.mask_box(reached if reached.any() else ~reached)
+
+
+def reconstruct(
+    classifier: Classifier, photo: Photo | str | os.PathLike[str], target: Target = None, *, rule: str = "deconvnet"
+) -> Reconstruction:
+    """The signal that a class or a neuron sends back to a photo.
+
+    Args:
+        classifier: from `load` or `Classifier(...)`.
+        photo: a `Photo` or a path.
+        target: a `Neuron`, or a class by index, WordNet id or name; by default the likeliest class.
+        rule: how the signal passes rectifiers: `"gradient"`, `"deconvnet"` or `"guided"`.
+
+    Raises `DeepInsideError` for an unknown class, layer or rule, and for a rule that cannot act on this network.
+    """
+    photo = as_photo(photo)
+    frame, image = classifier.whole(photo)
+    with borrowed(classifier.network, image, rule) as private:
+        if isinstance(target, Neuron):
+            passes, name = look_at(private, image, target, rule=rule), str(target)
+        else:
+            index = None if target is None else classifier.labels.find(target)
+            seen = look(private, image, lambda logits: _class(logits, index), rule=rule)
+            passes, name = seen, classifier.labels.name(int(seen.classes))
+    return Reconstruction(
+        name,
+        rule,
+        passes.scores.item(),
+        frame,
+        passes.gradients[0][0, 0].float().cpu().numpy(),
+        passes.rectifiers,
+        passes.others,
+    )
+
+
+def reconstruct_by_rules(
+    classifier: Classifier, photo: Photo, target: Target = None
+) -> dict[str, Reconstruction | DeepInsideError]:
+    """`reconstruct` under every rule; where DeconvNet's or the guided one has no meaning, why."""
+    plain = reconstruct(classifier, photo, target, rule="gradient")
+    found: dict[str, Reconstruction | DeepInsideError] = {"gradient": plain}
+    for rule in RULES[1:]:
+        try:
+            found[rule] = reconstruct(classifier, photo, target, rule=rule)
+        except DeepInsideError as error:
+            found[rule] = error
+    return found
+
+
+def most_exciting(
+    classifier: Classifier, paths: Iterable[Path], neuron: Neuron, count: int = 9
+) -> tuple[list[tuple[float, Path]], list[DeepInsideError]]:
+    """The photos that excite a neuron most, strongest first with its activation, and why others could not be read.
+
+    Raises `DeepInsideError` for a neuron that the network does not have.
+    """
+    excited: list[tuple[float, Path]] = []
+    failures: list[DeepInsideError] = []
+    for path in paths:
+        try:
+            photo = read(path)
+        except DeepInsideError as error:
+            failures.append(error)
+            continue
+        _, image = classifier.whole(photo)
+        with borrowed(classifier.network, image) as private:
+            passes = look_at(private, image, neuron, (neuron.layer,))  # backward ends where it begins
+        excited.append((passes.scores.item(), path))
+    return nlargest(count, excited, key=lambda pair: pair[0]), failures
+
+
+def _class(logits: torch.Tensor, index: int | None) -> torch.Tensor:
+    chosen: Sequence[int] = [int(logits.argmax()) if index is None else index]
+    return torch.tensor([chosen], device=logits.device)

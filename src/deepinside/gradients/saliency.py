@@ -1,0 +1,182 @@
+"""Image-specific class saliency (paper, Sect. 3.1): which pixels' change would move the class score most.
+
+`gradient` is w = dS_c/dI, one back-propagation pass from the unnormalized score S_c to the image, and `saliency` is
+M_ij = max_c |w_ijc|. `ten_crops` and `put_back` are the sub-images of the paper's Figure 2 and their way back.
+
+Images are RGB in [0, 1], (batch, 3, height, width); networks return logits, (batch, classes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from deepinside.core.errors import DeepInsideError
+from deepinside.gradients.grids import as_grid
+from deepinside.gradients.probe import IMAGE, borrowed, look, look_at
+from deepinside.gradients.targets import Score
+
+Targets = int | Sequence[int] | Tensor | Score
+
+# Images of 224 x 224 pixels that go through the network at a time: beyond this, CPU throughput no longer grows but
+# memory does. Of larger ones fewer go, so that the memory stays the same.
+CHUNK = 16
+
+
+def saliency(
+    network: nn.Module,
+    images: Float[Tensor, "batch 3 height width"],
+    targets: Targets,
+    *,
+    layer: str | None = None,
+    rule: str = "gradient",
+) -> Float[Tensor, "batch *targets rows columns"]:
+    """The saliency map of each image: the largest magnitude of dS_c/dI over the color channels.
+
+    Args:
+        network: any module that maps images to logits. It is left exactly as it was.
+        images: RGB in [0, 1].
+        targets: the class to explain: one for all images, one for each image (batch,), or several for each
+            image (batch, k), for which the network still runs forward only once. Or a score: a `Neuron`, `At` a layer,
+            or any function from what the network returns to one number an image, (batch,).
+        layer: where the gradient is taken, a name from `named_modules`; by default at the image. It needs a grid:
+            maps, or tokens, of which the largest magnitude over channels is taken likewise.
+        rule: how the signal passes rectifiers on its way back: `"gradient"`, `"deconvnet"` or `"guided"` (Sect. 4).
+
+    Returns:
+        One map an image, (batch, height, width), or (batch, k, height, width) for several targets; never
+        negative, in logits per unit of color. At a layer, (batch, rows, columns) of its own grid.
+
+    Raises:
+        DeepInsideError: targets or layers that do not fit, outputs that are no logits, scores that are not finite,
+            and a rule that cannot act on this network, since it has no rectifiers or runs them out of reach.
+
+    >>> from deepinside import Neuron
+    >>> network = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    >>> saliency(network, torch.rand(2, 3, 8, 8), targets=5).shape
+    torch.Size([2, 8, 8])
+    >>> saliency(network, torch.rand(2, 3, 8, 8), Neuron("1", 4, at=(2, 3)), rule="guided").shape
+    torch.Size([2, 8, 8])
+    """
+    gradients = gradient(network, images, targets, layer=layer, rule=rule)
+    if layer is None:
+        return largest_magnitude(gradients)
+    leading = gradients.shape[: 2 if _are_several(targets) else 1]
+    maps = as_grid(gradients.flatten(0, len(leading) - 1), (images.shape[2], images.shape[3]))
+    return largest_magnitude(maps).reshape(*leading, *maps.shape[2:])
+
+
+def gradient(
+    network: nn.Module,
+    images: Float[Tensor, "batch 3 height width"],
+    targets: Targets,
+    *,
+    layer: str | None = None,
+    rule: str = "gradient",
+) -> Float[Tensor, batch * targets_and_shape]:
+    """dS_c/dI with its sign: arguments and errors as `saliency`; color channels, or the layer's shape, are kept.
+
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, 10))
+    >>> gradient(network, torch.rand(2, 3, 4, 4), targets=[3, 7]).shape
+    torch.Size([2, 3, 4, 4])
+    """
+    _check_images(images)
+    place = (IMAGE if layer is None else layer,)
+    size = chunk_size(images)
+    with borrowed(network, images, rule) as private:
+        if callable(targets):
+            scored = [look_at(private, some, targets, place, rule).gradients[0] for some in images.split(size)]
+            return torch.cat(scored)[:, 0]
+        classes = _class_table(targets, len(images))
+        passes = [
+            look(private, some, some_classes, place, rule).gradients[0]
+            for some, some_classes in zip(images.split(size), classes.split(size), strict=True)
+        ]
+    stacked = torch.cat(passes)
+    return stacked if _are_several(targets) else stacked[:, 0]
+
+
+def chunk_size(images: Float[Tensor, "batch 3 height width"]) -> int:
+    """How many of the images to send through a network at a time, by their size.
+
+    >>> chunk_size(torch.empty(64, 3, 224, 224)), chunk_size(torch.empty(64, 3, 640, 640))
+    (16, 1)
+    """
+    pixels = images.shape[2] * images.shape[3]
+    return max(min(CHUNK, CHUNK * 224 * 224 // pixels), 1)
+
+
+def largest_magnitude(
+    gradients: Float[Tensor, "*batch channels height width"],
+) -> Float[Tensor, "*batch height width"]:
+    """M_ij = max_c |w_ijc|: the paper's single map of a gradient with channels.
+
+    >>> largest_magnitude(torch.tensor([[[1.0]], [[-3.0]], [[2.0]]]))
+    tensor([[3.]])
+    """
+    return gradients.abs().amax(dim=-3)
+
+
+def ten_crops(
+    image: Float[Tensor, "1 3 height width"], size: tuple[int, int]
+) -> Float[Tensor, "10 3 crop_height crop_width"]:
+    """The four corners and the center of the image, then the mirror images of these five."""
+    height, width = size
+    crops = [image[0, :, y : y + height, x : x + width] for y, x in _corners(image.shape[-2:], size)]
+    five = torch.stack(crops)
+    return torch.cat([five, five.flip(-1)])
+
+
+def put_back(
+    maps: Float[Tensor, "10 *k crop_height crop_width"], size: tuple[int, int]
+) -> Float[Tensor, "*k height width"]:
+    """The average of ten crops' maps, each laid where its crop came from, mirrored ones turned round first.
+
+    A pixel is averaged over the crops that saw it. The paper averages the ten maps without saying how they are
+    aligned; this is the alignment under which a pixel's average is about that pixel.
+    """
+    height, width = maps.shape[-2:]
+    total = maps.new_zeros(*maps.shape[1:-2], *size)
+    seen = maps.new_zeros(size)
+    upright = maps[:5] + maps[5:].flip(-1)
+    for pair, (y, x) in zip(upright, _corners(size, (height, width)), strict=True):
+        total[..., y : y + height, x : x + width] += pair
+        seen[y : y + height, x : x + width] += 2
+    return total / seen.clamp(min=1)
+
+
+def _corners(whole: Sequence[int], crop: Sequence[int]) -> list[tuple[int, int]]:
+    """Top-left pixels (y, x) of the corner crops and the center crop."""
+    below, right = whole[0] - crop[0], whole[1] - crop[1]
+    return [(0, 0), (0, right), (below, 0), (below, right), (below // 2, right // 2)]
+
+
+def _check_images(images: Tensor) -> None:
+    if images.ndim != 4 or not images.is_floating_point() or not images.numel():
+        raise DeepInsideError(
+            "expected float images of shape (batch, 3, height, width), RGB in [0, 1]; got "
+            f"{images.dtype} {tuple(images.shape)}"
+        )
+
+
+def _are_several(targets: Targets) -> bool:
+    """Whether the caller asked for several maps an image."""
+    return not callable(targets) and torch.as_tensor(targets).ndim == 2
+
+
+def _class_table(targets: int | Sequence[int] | Tensor, batch: int) -> Int[Tensor, "batch k"]:
+    """Targets in any accepted form -> (batch, k)."""
+    table = torch.as_tensor(targets)
+    if table.is_floating_point() or table.dtype == torch.bool:
+        raise DeepInsideError(f"expected class numbers as targets, got values of type {table.dtype}")
+    if table.ndim == 0:
+        table = table.expand(batch)
+    if table.ndim not in (1, 2) or len(table) != batch:
+        raise DeepInsideError(
+            f"expected one target for all {batch} images, one for each ({batch},) or several for each "
+            f"({batch}, k); got {tuple(table.shape)}"
+        )
+    return table.long() if table.ndim == 2 else table.long()[:, None]

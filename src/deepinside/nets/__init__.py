@@ -1,1 +1,0 @@
-"""Architectures and nothing else."""

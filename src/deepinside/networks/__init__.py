@@ -1,0 +1,1 @@
+"""Where classifiers come from, their layers, and the paper's own ConvNet (Sect. 1)."""

@@ -1,0 +1,152 @@
+"""Which layers of a network still know where things are, and how to see their outputs as maps.
+
+`list_layers` names all that one can look at; `find_stages` the few that localization does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from deepinside.gradients.grids import SMALLEST, find_grid
+from deepinside.gradients.probe import frozen
+
+NEAR = 1.35  # a grid counts as one of stride s if it is within this factor of it
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer as `named_modules` calls it: its kind, its output's shape for one image, its grid if it has one."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    grid: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The layers that localization looks at; None where a network has no such layer.
+
+    `fine` is the last block at stride 8, `middle` the last at stride 16 (or the one halfway on its last grid, where the
+    network ends at that stride, as a ViT does, or before it), `last` the last layer with a grid. `any_size` says
+    whether larger images fit too.
+    """
+
+    fine: str | None
+    middle: str | None
+    last: str | None
+    any_size: bool
+
+    def slopes(self) -> tuple[str, ...]:
+        """The layers where gradients are wanted, each once, from the image to the scores."""
+        return tuple(dict.fromkeys(name for name in (self.middle, self.last) if name))
+
+    def features(self) -> tuple[str, ...]:
+        """The layers whose activations tell things apart, each once, from the image to the scores."""
+        return tuple(dict.fromkeys(name for name in (self.fine, self.middle) if name))
+
+
+def find_stages(network: nn.Module, size: tuple[int, int], larger: tuple[int, int]) -> Stages:
+    """The stages of a network for images of `size`, found by running it once, on a private copy."""
+    private = frozen(network)
+    blank = _blank(private, size)
+    seen = [(name, side) for name, shape in _shapes(private, blank) if (side := _coarse(shape, size))]
+    if not seen:
+        return Stages(None, None, None, False)
+    children = _children_of_sequences(private)
+    blocks = [(name, side) for name, side in seen if name in children] or seen
+    last, final = seen[-1]
+    fine, _ = _at_stride(blocks, size[0] / 8)
+    names, side = _at_stride(blocks, size[0] / 16)
+    if not names:  # a network for small pictures
+        names, side = [name for name, each in blocks if each == final], final
+    middle = None
+    if names:
+        middle = names[(len(names) - 1) // 2] if side == final else names[-1]
+    return Stages(fine[-1] if fine else None, middle, last, _runs(private, blank, larger))
+
+
+def list_layers(network: nn.Module, size: tuple[int, int]) -> list[Layer]:
+    """The layers that run for an image of (height, width), in the order in which they finish, on a private copy.
+
+    Layers that return no tensor are left out. One that runs more than once stands where it ran last.
+
+    >>> list_layers(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), (8, 8))[0]
+    Layer(name='0', kind='Conv2d', shape=(8, 6, 6), grid=(6, 6))
+    """
+    private = frozen(network)
+    kinds = {name: type(module).__name__ for name, module in private.named_modules()}
+    layers: dict[str, Layer] = {}
+    for name, shape in _shapes(private, _blank(private, size)):
+        grid = find_grid(shape, size)
+        layers.pop(name, None)
+        layers[name] = Layer(name, kinds[name], tuple(shape[1:]), grid and (grid.rows, grid.columns))
+    return list(layers.values())
+
+
+def _coarse(shape: Sequence[int], size: tuple[int, int]) -> int | None:
+    """The rows of the grid of a layer's output, or None where it has none that is fit to place an object."""
+    grid = find_grid(shape, size)
+    if grid is None or min(grid.rows, grid.columns) < SMALLEST:
+        return None
+    return grid.rows if grid.rows < size[0] and grid.columns < size[1] else None
+
+
+def _shapes(private: nn.Module, blank: Tensor) -> list[tuple[str, Sequence[int]]]:
+    """The shapes that layers return for one image, in the order in which they finish."""
+    seen: list[tuple[str, Sequence[int]]] = []
+
+    def hook(name: str, output: object) -> None:
+        if isinstance(output, Tensor) and output.ndim > 1 and len(output) == 1:
+            seen.append((name, output.shape))
+
+    handles = [
+        module.register_forward_hook(lambda _, __, output, name=name: hook(name, output))
+        for name, module in private.named_modules()
+        if name
+    ]
+    try:
+        with torch.no_grad():
+            private(blank)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen
+
+
+def _blank(private: nn.Module, size: tuple[int, int]) -> Float[Tensor, "1 3 height width"]:
+    parameter = next(iter([*private.parameters(), *private.buffers()]), torch.zeros(()))
+    return torch.zeros(1, 3, *size, device=parameter.device, dtype=parameter.dtype)
+
+
+def _children_of_sequences(network: nn.Module) -> set[str]:
+    return {
+        f"{name}.{child}" if name else child
+        for name, module in network.named_modules()
+        if isinstance(module, (nn.Sequential, nn.ModuleList))
+        for child, _ in module.named_children()
+    }
+
+
+def _at_stride(blocks: list[tuple[str, int]], wanted: float) -> tuple[list[str], int | None]:
+    """The blocks on the grid nearest to `wanted` pixels a side, if one is near."""
+    near = {side for _, side in blocks if 1 / NEAR < side / wanted < NEAR}
+    if not near:
+        return [], None
+    side = min(near, key=lambda each: abs(math.log(each / wanted)))
+    return [name for name, each in blocks if each == side], side
+
+
+def _runs(private: nn.Module, blank: Tensor, size: tuple[int, int]) -> bool:
+    try:
+        with torch.no_grad():
+            private(blank.new_zeros(1, 3, *size))
+    except Exception:  # networks of a fixed size say so in their own ways
+        return False
+    return True

@@ -1,0 +1,251 @@
+"""Ascent: the closed form, finite differences, seeds, what may be asked for, and what must be left alone."""
+
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Generator, nn
+
+from deepinside import Classifier, DeepInsideError
+from deepinside.class_images.ascent import (
+    CANONICAL,
+    PAPER,
+    PAPER_LAMBDA,
+    ascend,
+    batches,
+    class_image,
+    climb,
+    mean_color,
+    score_of,
+)
+from deepinside.class_images.parametrize import Fourier
+from deepinside.class_images.regularizers import l2, total_variation
+from deepinside.class_images.transforms import Crop, Grain, Recolor, Rotation, Seen, viewed
+from deepinside.gradients.probe import borrowed
+from deepinside.gradients.targets import At, Neuron
+from helpers import state_of
+
+GREY = (0.5, 0.5, 0.5)
+
+
+@pytest.fixture
+def network(small_network):
+    return small_network.float()
+
+
+def linear(classes=3, size=6, seed=0):
+    """S_c(I) = w_c I + b_c, with weights for which the optimum stays within [0, 1]."""
+    torch.manual_seed(seed)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * size * size, classes))
+    network[1].weight.data *= 0.003 / network[1].weight.data.abs().max()
+    return network
+
+
+def test_paper_preset_lands_on_the_closed_form_on_a_linear_model():
+    network, mean = linear(), (0.4, 0.5, 0.6)
+    *_, last = ascend(network, [2, 0], preset="paper", size=6, steps=5000, mean=mean)
+    optimum = network[1].weight.detach()[[2, 0]].view(2, 3, 6, 6) / (2 * PAPER_LAMBDA)
+    assert optimum.abs().max() > 0.2
+    torch.testing.assert_close(last.images, torch.tensor(mean).view(3, 1, 1) + optimum, rtol=0, atol=1e-3)
+    assert last.done
+    assert last.step < 5000, "it stops once nothing moves"
+
+
+def test_paper_preset_starts_at_the_mean_image_the_network_declares():
+    classifier = Classifier(linear(), size=6, mean=(0.2, 0.5, 0.7), std=(0.5, 0.5, 0.5))
+    first = next(ascend(classifier.network, [1], preset="paper", size=6))
+    mean = torch.tensor((0.2, 0.5, 0.7)).view(1, 3, 1, 1)
+    torch.testing.assert_close(first.scores, classifier.network(mean.expand(1, 3, 6, 6))[:, 1].detach())
+    step = classifier.network.model[1].weight.detach()[1].view(3, 6, 6) / 0.5 * 2.0
+    torch.testing.assert_close(first.images[0] - mean[0], step)
+
+
+def test_of_a_declared_mean_image_its_average_color_counts():
+    image = torch.rand(3, 6, 6, generator=Generator().manual_seed(0))
+    classifier = Classifier(linear(), size=6, mean=image, std=(0.5, 0.5, 0.5))
+    assert mean_color(classifier.network, None) == pytest.approx(image.mean((1, 2)).tolist())
+
+
+def test_climb_is_the_gradient_by_finite_differences(small_network):
+    canvas = Fourier((8, 8), decay=1.5)
+    values = canvas.start(Generator().manual_seed(1)).double().repeat(2, 1, 1, 1, 1) * 30
+    views = (Seen((Crop(0.5, 1.2, 0.2, 0.1), Rotation(10)), sizes=((9, 7),)), Recolor(0.2, 0.1), Grain(0.02))
+    penalties = ((0.3, lambda images, mean: l2(images, mean[0])), (0.2, lambda images, mean: total_variation(images)))
+    score = score_of([1, 4])
+
+    def both(at):
+        with borrowed(small_network, torch.rand(1, 3, 8, 8, dtype=torch.float64)) as private:
+            return climb(private, canvas, at, score, views, penalties, GREY, Generator().manual_seed(5))
+
+    def objective(at):
+        images = canvas(at)
+        return both(at)[0].sum() - sum(weight * charge(images, GREY).sum() for weight, charge in penalties)
+
+    _, gradient = both(values)
+    torch.manual_seed(3)
+    for _ in range(5):
+        way = torch.randn_like(values) * 1e-5
+        slope = (objective(values + way) - objective(values - way)) / 2
+        assert float(slope) == pytest.approx(float((gradient * way).sum()), rel=1e-4)
+
+
+def test_canonical_raises_the_score(network):
+    picture = class_image(network, [0, 3], size=8, steps=40, mean=GREY)
+    network.eval()
+    with torch.no_grad():
+        made, chance = network(picture), network(torch.rand(500, 3, 8, 8))
+    for row, index in enumerate((0, 3)):
+        assert made[row, index] > chance[:, index].max(), "better than the best of 500 drawn blindly"
+    assert picture.min() >= 0
+    assert picture.max() <= 1
+    assert picture.shape == (2, 3, 8, 8)
+
+
+def test_same_seed_same_bits_and_another_seed_another_picture(network):
+    first, again, other = (class_image(network, 2, size=8, steps=5, seed=seed, mean=GREY) for seed in (7, 7, 8))
+    assert torch.equal(first, again)
+    assert (first - other).abs().max() > 0.02
+
+
+def test_a_picture_does_not_depend_on_its_neighbors_nor_on_global_randomness(network):
+    torch.manual_seed(0)
+    together = class_image(network, [2, 4, 1], size=8, steps=8, mean=GREY)
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    alone = class_image(network, 4, size=8, steps=8, mean=GREY)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.testing.assert_close(together[1:2], alone, rtol=0, atol=1e-3)
+
+
+def test_a_class_is_the_neuron_of_the_last_layer(network):
+    by_class = class_image(network, 3, size=8, steps=6, mean=GREY)
+    by_neuron = class_image(network, Neuron("9", 3), size=8, steps=6, mean=GREY)
+    by_function = class_image(network, lambda logits: logits[:, 3], size=8, steps=6, mean=GREY)
+    torch.testing.assert_close(by_neuron, by_class, rtol=0, atol=1e-5)
+    torch.testing.assert_close(by_function, by_class, rtol=0, atol=1e-5)
+
+
+def test_each_picture_of_a_batch_has_its_own_neuron(network):
+    targets = [Neuron("5", 1, at=(0, 0)), Neuron("5", 6, at="mean")]
+    both = class_image(network, targets, size=8, steps=6, mean=GREY)
+    for picture, target in zip(both, targets, strict=True):
+        torch.testing.assert_close(
+            picture[None], class_image(network, target, size=8, steps=6, mean=GREY), atol=1e-4, rtol=0
+        )
+
+
+def test_targets_of_several_places_keep_their_order(network):
+    targets = [1, Neuron("5", 2), 0]
+    assert [list(part) for part in batches(targets)] == [[1], [targets[1]], [0]]
+    pictures = class_image(network, targets, size=8, steps=3, mean=GREY)
+    for picture, target in zip(pictures, targets, strict=True):
+        torch.testing.assert_close(
+            picture[None], class_image(network, target, size=8, steps=3, mean=GREY), atol=1e-4, rtol=0
+        )
+
+
+def test_posterior_is_the_log_softmax(network):
+    first = next(ascend(network, [4], preset="paper", size=8, mean=GREY, posterior=True))
+    network.eval()
+    expected = network(torch.full((1, 3, 8, 8), 0.5)).log_softmax(1)[:, 4].detach()
+    torch.testing.assert_close(first.scores, expected)
+
+
+def test_progress_counts_every_step_and_ends_with_the_picture(network):
+    went = list(ascend(network, [1], size=8, steps=4, mean=GREY))
+    assert [(ascent.step, ascent.steps, ascent.done) for ascent in went] == [
+        (1, 4, False), (2, 4, False), (3, 4, False), (4, 4, True),
+    ]  # fmt: skip
+    assert torch.equal(went[-1].images, class_image(network, 1, size=8, steps=4, mean=GREY))
+
+
+def test_canonical_sees_coarse_views_first():
+    coarse, fine = (CANONICAL.transforms((224, 224), progress)[0].sizes for progress in (0.0, 0.9))
+    assert max(coarse) < min(fine)
+    assert (224, 224) in fine
+
+
+def test_steps_grow_at_first_and_shrink_to_nothing_at_last(network):
+    sgd = partial(torch.optim.SGD, lr=1.0, maximize=True)
+    recipe = replace(PAPER, optimizer=sgd, penalties=(), steps=8, warm_up=4, anneal=0.5, settled=0.0)
+    linear_network = linear()  # its gradient is the same everywhere, so that a step is as long as its size
+    images = [torch.full((1, 3, 6, 6), 0.5)]
+    images += [ascent.images for ascent in ascend(linear_network, [1], preset=recipe, size=6, mean=GREY)]
+    lengths = torch.stack([(after - before).norm() for before, after in pairwise(images)])
+    expected = torch.tensor([0.25, 0.5, 0.75, 1.0, 1.0, 0.75, 0.5, 0.25])
+    torch.testing.assert_close(lengths / lengths.max(), expected, atol=1e-3, rtol=0)
+
+
+def test_small_steps_at_first_are_not_taken_for_the_end():
+    recipe = replace(PAPER, optimizer=partial(torch.optim.SGD, lr=1.0, maximize=True), steps=9, warm_up=5, settled=1e3)
+    *_, last = ascend(linear(), [1], preset=recipe, size=6, mean=GREY)
+    assert (last.step, last.done) == (6, True)
+
+
+def test_a_recipe_can_be_put_together(network):
+    recipe = replace(PAPER, penalties=((0.05, lambda images, mean: total_variation(images)),), steps=5)
+    smooth, plain = (class_image(network, 1, preset=r, size=8, mean=GREY) for r in (recipe, replace(PAPER, steps=5)))
+    assert total_variation(smooth) < total_variation(plain)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_network_and_grad_mode_are_left_as_they_were(network, mode):
+    network[5].requires_grad_(False)
+    before = state_of(network)
+    with mode():
+        was = torch.is_grad_enabled()
+        for _ in ascend(network, [1, Neuron("5", 0)][:1], size=8, steps=2, mean=GREY):
+            assert torch.is_grad_enabled() == was, "also between steps"
+        assert torch.is_grad_enabled() == was
+    with pytest.raises(DeepInsideError):
+        class_image(network, 99, size=8, mean=GREY)
+    assert state_of(network) == before
+
+
+def test_an_ascent_can_be_dropped_halfway(network):
+    before = state_of(network)
+    ascent = ascend(network, [1], size=8, mean=GREY)
+    next(ascent)
+    ascent.close()
+    assert state_of(network) == before
+    assert class_image(network, 1, size=8, steps=1, mean=GREY).isfinite().all()
+
+
+@pytest.mark.parametrize(("asked", "message"), [
+    ({"targets": 5}, "expected classes from 0 to 4, as many as the network has, got 5"),
+    ({"targets": -1}, "got -1"),
+    ({"targets": []}, "at least one class"),
+    ({"targets": Neuron("nowhere", 0)}, "name of a layer"),
+    ({"targets": Neuron("5", 99)}, "channels from 0 to 7"),
+    ({"preset": "papre"}, "did you mean paper"),
+    ({"steps": 0}, "at least one step"),
+    ({"size": 0}, "at least 1 x 1"),
+    ({"mean": None}, "declares its input range"),
+    ({"mean": (0.5,)}, "three numbers"),
+    ({"targets": Neuron("5", 1), "posterior": True}, "only they have a posterior"),
+    ({"targets": At("5", lambda activation: activation)}, "one number for each"),
+])  # fmt: skip
+def test_mistakes_are_named(network, unchecked, asked, message):
+    arguments = {"targets": 1, "size": 8, "steps": 1, "mean": GREY} | asked
+    with pytest.raises(DeepInsideError, match=message):
+        class_image(network, arguments.pop("targets"), **arguments)
+
+
+def test_scores_that_are_not_finite_are_an_error(network):
+    network[9].bias.data[2] = float("nan")
+    with pytest.raises(DeepInsideError, match="finite class scores"):
+        class_image(network, 1, size=8, steps=1, mean=GREY)
+
+
+def test_batch_of_several_places_is_refused(network):
+    with pytest.raises(DeepInsideError, match="targets of one layer"):
+        next(ascend(network, [1, Neuron("5", 0)], size=8, mean=GREY))
+
+
+def test_views_are_drawn_anew_at_each_step():
+    generator = Generator().manual_seed(0)
+    images = torch.rand(1, 3, 16, 16)
+    one, two = (viewed(images, CANONICAL.transforms((16, 16), 0.0)[1:], generator) for _ in range(2))
+    assert not torch.equal(one, two)

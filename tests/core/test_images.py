@@ -1,0 +1,191 @@
+"""Photos as they come: every format is written here by Pillow and read back."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from deepinside.core.errors import DeepInsideError
+from deepinside.core.geometry import Box, Frame
+from deepinside.core.images import as_photo, find_photos, read, view
+
+GRADIENT = np.stack(np.broadcast_arrays(np.arange(40)[:, None] * 6, np.arange(60)[None] * 4, 90), -1).astype(np.uint8)
+
+
+@pytest.fixture
+def picture():
+    return Image.fromarray(GRADIENT)
+
+
+@pytest.mark.parametrize(("suffix", "options", "tolerance"), [
+    (".png", {}, 0), (".bmp", {}, 0), (".tif", {}, 0), (".tif", {"compression": "tiff_lzw"}, 0),
+    (".webp", {"lossless": True}, 0), (".jpg", {"quality": 95}, 12), (".gif", {}, 24),
+])  # fmt: skip
+def test_formats(tmp_path, picture, suffix, options, tolerance):
+    path = tmp_path / f"photo{suffix}"
+    picture.save(path, **options)
+    difference = read(path).pixels.astype(int) - GRADIENT
+    assert abs(difference).max() <= tolerance
+
+
+def test_gif_is_its_first_frame(tmp_path):
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert (read(tmp_path / "a.gif").pixels == [255, 0, 0]).all()
+
+
+def test_sixteen_bit_grey_keeps_its_brightness(tmp_path):
+    grey = (np.arange(256, dtype=np.uint16) * 257).reshape(16, 16)
+    for suffix in (".png", ".tif"):
+        Image.fromarray(grey).save(tmp_path / f"deep{suffix}")
+        assert (read(tmp_path / f"deep{suffix}").pixels[..., 1] == np.arange(256).reshape(16, 16)).all()
+
+
+def test_float_tiff_uses_the_scale_its_values_fit(tmp_path):
+    unit = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    Image.fromarray(unit).save(tmp_path / "unit.tif")
+    Image.fromarray(unit * 255).save(tmp_path / "byte.tif")
+    assert (read(tmp_path / "unit.tif").pixels == read(tmp_path / "byte.tif").pixels).all()
+    assert read(tmp_path / "unit.tif").pixels.max() == 255
+
+
+def test_float_tiff_with_nan_is_refused(tmp_path):
+    Image.fromarray(np.full((4, 4), np.nan, np.float32)).save(tmp_path / "nan.tif")
+    with pytest.raises(DeepInsideError, match="not finite"):
+        read(tmp_path / "nan.tif")
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "YCbCr", "LAB"])
+def test_modes_become_rgb(tmp_path, mode):
+    red = Image.new("RGB", (6, 6), "red")
+    if mode == "LAB":
+        from PIL import ImageCms
+
+        change = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
+        converted = ImageCms.applyTransform(red, change)
+    else:
+        converted = red.convert(mode)
+    path = tmp_path / ("a.jpg" if mode in ("CMYK", "YCbCr") else "a.tif")
+    converted.save(path)
+    photo = read(path)
+    assert photo.image.mode == "RGB"
+    if mode in ("P", "CMYK", "YCbCr", "LAB"):
+        assert abs(photo.pixels.astype(int) - [254, 0, 0]).max() <= 6
+
+
+def test_transparency_lies_on_white(tmp_path):
+    half = Image.new("RGBA", (4, 4), (0, 0, 0, 128))
+    half.save(tmp_path / "half.png")
+    assert (read(tmp_path / "half.png").pixels == 127).all()
+    palette = Image.new("P", (4, 4), 0)
+    palette.putpalette([10, 20, 30])
+    palette.save(tmp_path / "clear.png", transparency=0)
+    assert (read(tmp_path / "clear.png").pixels == 255).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path, orientation):
+    # What a camera held in that way writes: the upright picture, put through the inverse of the orientation.
+    inverse = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]
+    upright = Image.fromarray(GRADIENT)
+    stored = upright if inverse is None else upright.transpose(Image.Transpose(inverse))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "a.png", exif=exif)
+    photo = read(tmp_path / "a.png")
+    assert (photo.width, photo.height) == (60, 40)
+    assert (photo.pixels == GRADIENT).all()
+
+
+def test_one_pixel_and_very_wide_photos(tmp_path):
+    for size in ((1, 1), (3000, 2), (2, 3000)):
+        Image.new("RGB", size, (10, 200, 30)).save(tmp_path / "a.png")
+        photo = read(tmp_path / "a.png")
+        image = view(photo, Frame.whole(photo.width, photo.height, width=32, height=32))
+        assert torch.allclose(image, torch.tensor([10, 200, 30]).view(1, 3, 1, 1) / 255, atol=1e-6)
+
+
+def test_hundred_megapixels_are_read_without_a_warning(tmp_path):
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "large.png")
+    assert (read(tmp_path / "large.png").width, 1) == (10_000, 1)
+
+
+def test_decompression_bomb_is_refused(tmp_path):
+    Image.new("1", (15_000, 15_000)).save(tmp_path / "bomb.png")
+    with pytest.raises(DeepInsideError, match="bomb"):
+        read(tmp_path / "bomb.png")
+
+
+def spoil_truncated(data):
+    return data[: len(data) // 2]
+
+
+@pytest.mark.parametrize(("spoil", "message"), [
+    (spoil_truncated, "damaged or cut short"),
+    (lambda data: b"", "empty file"),
+    (lambda data: b"To whom it may concern", "no image reader"),
+])  # fmt: skip
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+def test_broken_files_give_one_line(tmp_path, suffix, spoil, message):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+    stream = io.BytesIO()
+    noise.save(stream, {".jpg": "JPEG", ".tif": "TIFF"}.get(suffix, suffix[1:].upper()))
+    path = tmp_path / f"broken{suffix}"
+    path.write_bytes(spoil(stream.getvalue()))
+    with pytest.raises(DeepInsideError) as caught:
+        read(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+    if suffix != ".tif" or spoil is not spoil_truncated:  # a TIFF's directory stands at its end: cut off, unknown
+        assert message in str(caught.value)
+
+
+def test_missing_file_and_folder_are_named(tmp_path):
+    with pytest.raises(DeepInsideError, match="no such file"):
+        read(tmp_path / "none.jpg")
+    with pytest.raises(DeepInsideError, match="got a folder"):
+        read(tmp_path)
+
+
+def test_view_is_an_area_average_when_shrinking_by_a_whole_factor():
+    checks = np.indices((64, 64)).sum(0) % 2
+    photo = as_photo(np.repeat((checks * 255).astype(np.uint8)[..., None], 3, axis=2))
+    image = view(photo, Frame.whole(64, 64, width=8, height=8), Image.Resampling.BILINEAR)
+    assert torch.allclose(image, torch.full_like(image, 0.5), atol=0.02)
+
+
+def test_view_of_a_region_is_the_region():
+    photo = as_photo(GRADIENT)
+    frame = Frame(60, 40, Box(20, 10, 40, 30), width=20, height=20)
+    assert (view(photo, frame)[0].permute(1, 2, 0).mul(255).round().numpy() == GRADIENT[10:30, 20:40]).all()
+
+
+def test_as_photo_takes_tensors_arrays_and_pillow(picture):
+    tensor = torch.from_numpy(GRADIENT).permute(2, 0, 1) / 255
+    for source in (tensor, tensor[None], GRADIENT, picture, as_photo(GRADIENT)):
+        assert (as_photo(source).pixels == GRADIENT).all()
+
+
+@pytest.mark.parametrize(("source", "message"), [
+    (torch.full((3, 4, 4), -1.0), "undo the normalization"),
+    (torch.full((3, 4, 4), float("nan")), "in \\[0, 1\\]"),
+    (torch.zeros(4, 4), "\\(3, height, width\\)"),
+    (np.zeros((4, 4, 3)), "uint8"),
+])  # fmt: skip
+def test_as_photo_says_what_it_expected(source, message):
+    with pytest.raises(DeepInsideError, match=message):
+        as_photo(source)
+
+
+def test_find_photos(tmp_path, picture):
+    for name in ("b.jpg", "a.PNG", "deep/er/c.webp", ".hidden.jpg", "notes.txt", ".cache/x.jpg"):
+        path = tmp_path / "album" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    found = find_photos([tmp_path / "album", tmp_path / "other" / "b.png"])
+    assert [str(name) for _, name in found] == ["a.PNG", "b.jpg", "deep/er/c.webp", "b-2.png"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DeepInsideError, match="found none"):
+        find_photos([tmp_path / "empty"])

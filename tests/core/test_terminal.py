@@ -1,0 +1,50 @@
+"""A bar where somebody can see it, and the same items in any case."""
+
+import io
+import sys
+
+import pytest
+from rich.table import Table
+
+from deepinside.core.terminal import bar, print_whole, track
+
+
+def test_in_a_pipe_the_items_are_left_alone():
+    items = iter("abc")
+    assert track(items, 3, "letters") is items
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_on_a_terminal_a_bar_is_shown(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert list(track("abc", 3, "letters")) == ["a", "b", "c"]
+    assert "letters" in capsys.readouterr().err
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_bar_shows_the_part_and_how_far_it_is(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with bar("work") as advance:
+        advance(30, 60, "canonical")
+    assert "canonical" in sys.stderr.getvalue()
+    assert "50%" in sys.stderr.getvalue()
+
+
+def test_bar_is_silent_in_a_pipe(capsys):
+    with bar("work") as advance:
+        advance(30, 60, "canonical")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_table_is_whole_on_a_narrow_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    table = Table("method", "judge")
+    table.add_row("canonical", "x" * 80)
+    print_whole(table)
+    assert "x" * 80 in capsys.readouterr().out

@@ -1,0 +1,135 @@
+"""Each kind of data set, written here as it ships and read back; broken parts are counted, not fatal."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deepinside.core.errors import DeepInsideError
+from deepinside.core.geometry import Box
+from deepinside.data.boxes import marked_pixels, read_samples
+
+
+def photo(path, size=(40, 30)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, "red").save(path)
+
+
+def annotation(path, things):
+    objects = "".join(
+        f"<object><name>{name}</name><bndbox><xmin>{x0}</xmin><ymin>{y0}</ymin><xmax>{x1}</xmax><ymax>{y1}</ymax>"
+        "</bndbox></object>"
+        for name, x0, y0, x1, y1 in things
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"<annotation>{objects}</annotation>")
+
+
+@pytest.fixture
+def ilsvrc_tree(tmp_path):
+    images, boxes = tmp_path / "Data/CLS-LOC/val", tmp_path / "Annotations/CLS-LOC/val"
+    for number in (1, 2, 3):
+        photo(images / f"v_{number}.JPEG")
+    annotation(boxes / "v_1.xml", [("n01440764", 0, 0, 9, 19), ("n01440764", 5, 5, 8, 8)])
+    boxes.joinpath("v_2.xml").write_text("<annotation><object>")
+    annotation(boxes / "v_4.xml", [("n01440764", 0, 0, 9, 19)])
+    (tmp_path / "LOC_synset_mapping.txt").write_text("n01440764 tench, Tinca tinca\n")
+    return tmp_path
+
+
+def test_ilsvrc_tree_with_its_gaps(ilsvrc_tree):
+    samples = {sample.path.stem: sample for sample in read_samples(ilsvrc_tree)}
+    whole = samples["v_1"]
+    assert [thing.box for thing in whole.things] == [Box(0, 0, 10, 20), Box(5, 5, 9, 9)], "corners are inclusive"
+    assert {(thing.wnid, thing.name, thing.index) for thing in whole.things} == {("n01440764", "tench, Tinca tinca", 0)}
+    for stem, reason in (("v_2", "v_2"), ("v_3", "v_3.xml"), ("v_4", "found no such file")):
+        assert reason in str(samples[stem].error)
+        assert not samples[stem].things
+
+
+def test_ilsvrc_solution_file_says_the_same_as_the_xml(ilsvrc_tree):
+    by_xml = next(sample for sample in read_samples(ilsvrc_tree) if sample.path.stem == "v_1")
+    for path in (ilsvrc_tree / "Annotations/CLS-LOC/val").glob("*.xml"):
+        path.unlink()
+    line = "v_1,n01440764 0 0 9 19 n01440764 5 5 8 8 \nv_2,n01440764 1 2\n"
+    (ilsvrc_tree / "LOC_val_solution.csv").write_text("ImageId,PredictionString\n" + line)
+    first, second = read_samples(ilsvrc_tree)
+    assert first == by_xml
+    assert "groups of class" in str(second.error)
+
+
+def test_real_tree_has_650_images_that_can_be_judged(ilsvrc):
+    samples = list(read_samples(ilsvrc))
+    assert len(samples) == 650
+    assert all(sample.error is None and sample.things for sample in samples)
+
+
+def test_voc_tree_with_object_masks(tmp_path):
+    photo(tmp_path / "VOC2012/JPEGImages/a.jpg")
+    annotation(tmp_path / "VOC2012/Annotations/a.xml", [("cat", 1, 1, 10, 20), ("dog", 11, 1, 20, 20)])
+    values = np.zeros((30, 40), np.uint8)
+    values[:20, :10], values[:20, 10:20], values[25, 5] = 1, 2, 255
+    mask = Image.fromarray(values).convert("P")
+    (tmp_path / "VOC2012/SegmentationObject").mkdir()
+    mask.putdata(values.ravel().tolist())
+    mask.save(tmp_path / "VOC2012/SegmentationObject/a.png")
+    (sample,) = read_samples(tmp_path)
+    assert [(thing.name, thing.box) for thing in sample.things] == [
+        ("cat", Box(0, 0, 10, 20)),
+        ("dog", Box(10, 0, 20, 20)),
+    ]
+    marked, void = marked_pixels(sample, sample.things[1:], 40, 30)
+    assert (marked == (values == 2)).all()
+    assert (void == (values == 255)).all()
+
+
+def test_coco_file_with_polygons(tmp_path):
+    photo(tmp_path / "val2017/a.jpg")
+    content = {
+        "images": [{"id": 7, "file_name": "a.jpg", "width": 40, "height": 30}, {"id": 8, "file_name": "b.jpg"}],
+        "categories": [{"id": 3, "name": "cat"}],
+        "annotations": [
+            {"image_id": 7, "category_id": 3, "bbox": [4, 5, 10, 6], "segmentation": [[4, 5, 14, 5, 14, 11, 4, 11]]},
+            {"image_id": 7, "category_id": 3, "bbox": [0, 0, 40, 30], "iscrowd": 1},
+        ],
+    }
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations/instances_val2017.json").write_text(json.dumps(content))
+    first, second = read_samples(tmp_path)
+    assert [(thing.name, thing.box) for thing in first.things] == [("cat", Box(4, 5, 14, 11))]
+    marked, _ = marked_pixels(first, first.things, 40, 30)
+    expected = np.zeros((30, 40), bool)
+    expected[5:11, 4:14] = True
+    assert (marked & expected).sum() == 60
+    assert (marked ^ expected).sum() <= 2 * (10 + 6) + 4, "at most the outline differs"
+    assert "b.jpg" in str(second.error)
+
+
+def test_table_gathers_the_rows_of_an_image(tmp_path):
+    photo(tmp_path / "a.png")
+    rows = [("image", "label", "x0", "y0", "x1", "y1"), ("a.png", "cat", 1, 2, 3, 4), ("a.png", "dog", 5, 6, 7, 8)]
+    rows.append(("b.png", "cat", 1, 2, "x", 4))
+    photo(tmp_path / "b.png")
+    with open(tmp_path / "boxes.csv", "w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    first, second = read_samples(tmp_path)
+    assert [(thing.name, thing.box) for thing in first.things] == [("cat", Box(1, 2, 3, 4)), ("dog", Box(5, 6, 7, 8))]
+    assert "boxes cannot be read" in str(second.error)
+
+
+def test_a_mask_of_another_size_is_refused(tmp_path):
+    photo(tmp_path / "a.png")
+    Image.new("L", (5, 5), 255).save(tmp_path / "mask.png")
+    (tmp_path / "boxes.csv").write_text("image,label,x0,y0,x1,y1,mask\na.png,cat,1,2,3,4,mask.png\n")
+    (sample,) = read_samples(tmp_path)
+    with pytest.raises(DeepInsideError, match="40 x 30"):
+        marked_pixels(sample, sample.things, 40, 30)
+
+
+def test_other_folders_name_what_was_looked_for(tmp_path):
+    with pytest.raises(DeepInsideError, match=r"ILSVRC tree.*Pascal VOC.*COCO.*table"):
+        read_samples(tmp_path)
+    with pytest.raises(DeepInsideError, match="no such file or folder"):
+        read_samples(tmp_path / "none")

@@ -1,0 +1,161 @@
+"""The loop on small trees with a network one can follow, and on real images."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepinside.core.errors import DeepInsideError
+from deepinside.core.geometry import Box
+from deepinside.core.labels import Labels
+from deepinside.data.boxes import Thing, read_samples
+from deepinside.evaluation import localization as module
+from deepinside.evaluation.localization import choose, class_of, evaluate, evaluate_command
+from deepinside.evaluation.metrics import STAGES, pointing_game
+from deepinside.evaluation.tables import as_json, write_json
+from deepinside.explanations.explain import explain
+from helpers import BASELINES, CAMS, NAMES, rows_of, state_of
+
+
+def test_class_of_a_thing_prefers_the_wordnet_id_and_distrusts_numbers():
+    labels, box = Labels((("tabby",), ("crane",)), ("n00000001", "n00000002")), Box(0, 0, 1, 1)
+    assert class_of(Thing(box, wnid="n00000002", name="tabby", index=0), labels) == 1
+    assert class_of(Thing(box, name="tabby", index=1), labels) == 0
+    assert class_of(Thing(box, wnid="n9", name="boat", index=1), labels) is None, "another data set's numbers"
+    assert class_of(Thing(box, index=1), labels) == 1
+    assert class_of(Thing(box, wnid="n9", index=7), Labels()) == 7
+
+
+def test_the_class_asked_about_is_the_one_ranked_first_or_the_largest():
+    small, large = Thing(Box(0, 0, 1, 1)), Thing(Box(0, 0, 9, 9))
+    assert module._asked([3, 8, 5], {5: [large], 8: [small]}) == 8
+    assert module._asked([3], {5: [small, large], 8: [small]}) == 5
+
+
+@pytest.mark.parametrize("presets", [("paper",), ("best", "paper")])
+def test_loop_equals_a_slow_second_computation(colors, tree, presets):
+    evaluation = evaluate(colors, read_samples(tree), presets)
+    assert set(evaluation.rows) == {*presets, *BASELINES, *CAMS}
+    truth = {row["image"]: row for row in rows_of(tree / "boxes.csv") if row["label"] in NAMES}
+    for preset in presets:
+        ious, top1, top5, pointed = [], [], [], []
+        for number in range(6):
+            row = truth[f"{number}.png"]
+            box = Box(*(float(row[side]) for side in ("x0", "y0", "x1", "y1")))
+            predicted = explain(colors, tree / f"{number}.png", preset=presets[0]).objects
+            objects = {seen.index: seen for seen in explain(colors, tree / f"{number}.png", preset=preset).objects}
+            asked = NAMES.index(row["label"])
+            iou = objects[asked].box.iou(box)
+            ious.append(iou)
+            top1.append(not (predicted[0].index == asked and iou >= 0.5))
+            top5.append(not (asked in [seen.index for seen in predicted[:5]] and iou >= 0.5))
+            pointed.append(pointing_game(objects[asked].map, objects[asked].frame, np.array([box.as_tuple()], float)))
+        figures = {key: figure.value for key, figure in evaluation.rows[preset].figures.items()}
+        assert figures["mean_iou"] == pytest.approx(np.mean(ious))
+        assert figures["gt_known_accuracy"] == pytest.approx(np.mean(np.array(ious) >= 0.5))
+        assert figures["box_accuracy_0.7"] == pytest.approx(np.mean(np.array(ious) >= 0.7))
+        assert figures["top1_error"] == pytest.approx(np.mean(top1))
+        assert figures["top5_error"] == pytest.approx(np.mean(top5))
+        assert figures["pointing_game"] == pytest.approx(np.mean(pointed))
+    assert evaluation.rows["classification"].figures["top1_error"].value == pytest.approx(1 / 6)
+    assert evaluation.rows["classification"].figures["top5_error"].value == 0
+
+
+def test_failures_are_counted_and_named(colors, tree):
+    (tree / "2.png").write_bytes((tree / "2.png").read_bytes()[:60])
+    evaluation = evaluate(colors, read_samples(tree), ["paper"], baselines=False)
+    assert len(evaluation.cases) == 5
+    assert {path.name for path, _ in evaluation.failures} == {"missing.png", "2.png"}
+    assert all(str(path) in reason for path, reason in evaluation.failures)
+
+
+def test_unknown_classes_are_a_failure_with_their_names(colors, tree):
+    (tree / "boxes.csv").write_text("image,label,x0,y0,x1,y1\n0.png,unicorn,1,1,9,9\n1.png,green,1,1,9,9\n")
+    evaluation = evaluate(colors, read_samples(tree), ["paper"], baselines=False)
+    assert len(evaluation.cases) == 1
+    assert "colors" in evaluation.failures[0][1]
+    assert "unicorn" in evaluation.failures[0][1]
+
+
+def test_the_network_is_left_as_it_was(colors, tree):
+    before = state_of(colors.network)
+    evaluate(colors, read_samples(tree), ["best"], faithful=True, sanity=1)
+    assert state_of(colors.network) == before
+
+
+def test_same_seed_same_figures(colors, tree):
+    one, same = (as_json(evaluate(colors, read_samples(tree), ["paper"], seed=3)) for _ in range(2))
+    assert one == same
+
+
+def test_faithfulness_and_sanity_are_options(colors, tree):
+    evaluation = evaluate(colors, read_samples(tree), ["paper"], faithful=True, sanity=2)
+    figures = evaluation.rows["paper"].figures
+    assert figures["insertion_auc"].value > figures["deletion_auc"].value, "the color is what decides"
+    for share in STAGES:
+        key = f"randomization_correlation_{100 * share:.0f}"
+        assert -1 <= figures[key].value <= 1
+        assert [key in case.found["paper"].scores for case in evaluation.cases] == [True, True] + [False] * 4
+
+
+def test_boxes_do_not_depend_on_which_other_classes_are_explained(lite0, photos):
+    """What lets the loop judge the box of the asked class alone."""
+    photo = next(path for path in sorted(photos.iterdir()) if path.suffix in {".jpg", ".png"})
+    among = explain(lite0, photo, preset="best").objects[2]
+    alone = explain(lite0, photo, [among.index], preset="best").objects[0]
+    assert alone.box.iou(among.box) > 0.99
+
+
+def test_command_prints_and_writes_everything(colors, tree, tmp_path, capsys):
+    files = [tmp_path / "out" / name for name in ("a.json", "a.csv", "a.png")]
+    seen = []
+    evaluate_command(
+        tree,
+        colors,
+        ["best", "paper"],
+        json_file=files[0],
+        csv_file=files[1],
+        sheet=files[2],
+        progress=lambda samples: (seen.append(sample) or sample for sample in samples),
+    )
+    out, err = capsys.readouterr()
+    for word in ("best", "paper", "center_box", "whole_image", "classification", "those of best", *map(str, files)):
+        assert word in out
+    assert "1 of 7 images could not be judged" in err
+    assert "missing.png" in err
+    assert len(seen) == 7
+    assert all(path.stat().st_size for path in files)
+
+
+def test_limit_draws_by_seed_and_keeps_the_order(tree):
+    samples = list(read_samples(tree))
+    assert choose(samples, None, 0) == samples == choose(samples, 99, 0)
+    three = choose(samples, 3, seed=1)
+    assert three == choose(samples, 3, seed=1)
+    assert [samples.index(sample) for sample in three] == sorted(samples.index(sample) for sample in three)
+    assert any(choose(samples, 3, seed) != three for seed in range(9))
+
+
+def test_messages_say_what_was_expected(colors, tree, tmp_path):
+    samples = list(read_samples(tree))
+    with pytest.raises(DeepInsideError, match=r"expected a preset.*'bast'.*best"):
+        evaluate(colors, samples, ["bast"])
+    with pytest.raises(DeepInsideError, match="at least one preset"):
+        evaluate(colors, samples, [])
+    with pytest.raises(DeepInsideError, match=r"none of 1 could be.*missing\.png"):
+        evaluate(colors, samples[-1:], ["paper"], baselines=False)
+    with pytest.raises(DeepInsideError, match="none of 0 could be"):
+        evaluate(colors, [], ["paper"], baselines=False)
+    with pytest.raises(DeepInsideError, match="limit of 0"):
+        choose(samples, 0, 0)
+    evaluation = evaluate(colors, samples[:1], ["paper"], baselines=False)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DeepInsideError, match="place to write"):
+        write_json(evaluation, tmp_path / "file" / "out.json")
+
+
+def test_real_images(lite0, ilsvrc):
+    evaluation = evaluate(lite0, choose(list(read_samples(ilsvrc)), 4, seed=0), ["best"])
+    assert len(evaluation.cases) == 4
+    assert evaluation.rows["best"].figures["mean_iou"].value > 0.3
+    assert all(Path(case.path).is_file() for case in evaluation.cases)

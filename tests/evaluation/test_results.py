@@ -1,0 +1,41 @@
+"""Figures over all images, on small trees with a network one can follow."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deepinside.data.boxes import read_samples
+from deepinside.evaluation.localization import evaluate
+from deepinside.evaluation.metrics import LEVELS
+from deepinside.explanations.explain import explain
+from helpers import CAMS
+
+
+def test_no_method_beats_the_classification_error_and_oracles_beat_transfers(colors, tree):
+    rows = evaluate(colors, read_samples(tree), ["paper"]).rows
+    for name, row in rows.items():
+        for top in ("top1_error", "top5_error"):
+            figure = row.figures[top]
+            assert figure.value >= rows["classification"].figures[top].value
+            assert figure.low <= figure.value <= figure.high
+        if "max_box_accuracy_0.5" in row.figures:
+            for level in LEVELS:
+                oracle, transferred = (row.figures[f"max_box_accuracy{how}_{level}"].value for how in ("_oracle", ""))
+                assert oracle >= transferred, name
+
+
+def test_masks_bring_pixel_figures(colors, masked):
+    evaluation = evaluate(colors, read_samples(masked), ["paper"])
+    ious = []
+    for number in range(1, 6):
+        mask = np.asarray(Image.open(masked / f"mask-{number}.png")) > 0
+        index = evaluation.cases[number].label
+        seen = explain(colors, masked / f"{number}.png", [index], preset="paper").objects[0]
+        ious.append((seen.mask & mask).sum() / (seen.mask | mask).sum())
+    assert evaluation.rows["paper"].figures["mask_iou"].value == pytest.approx(np.mean(ious)), "known of five photos"
+    for name in ("paper", *CAMS):
+        assert 0 < evaluation.rows[name].figures["pxap"].value <= 1
+        assert 0 < evaluation.rows[name].figures["mask_iou"].value <= 1
+    assert "pxap" not in evaluation.rows["whole_image"].figures
+    whole = [(np.asarray(Image.open(masked / f"mask-{number}.png")) > 0).mean() for number in range(1, 6)]
+    assert evaluation.rows["whole_image"].figures["mask_iou"].value == pytest.approx(np.mean(whole))

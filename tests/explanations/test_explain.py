@@ -1,0 +1,212 @@
+"""The one path, on real photos with a real network and on a network small enough to follow by hand."""
+
+import numpy as np
+import pytest
+import timm
+import torch
+import torchvision
+from PIL import Image
+from torch import nn
+
+from deepinside.core.errors import DeepInsideError
+from deepinside.core.geometry import Box
+from deepinside.core.images import read
+from deepinside.explanations.explain import _layer_maps, explain, explain_each
+from deepinside.gradients.probe import frozen, look
+from deepinside.networks.classifier import Classifier
+from deepinside.networks.layers import find_stages
+from helpers import state_of
+
+
+class Corner(nn.Module):
+    """Class 0 is the redness of the upper left quarter, class 1 the blueness of the lower right, class 2 neither."""
+
+    def forward(self, images):
+        half = images.shape[-1] // 2
+        red = images[:, 0, :half, :half].square().mean((1, 2))
+        blue = images[:, 2, half:, half:].square().mean((1, 2))
+        return torch.stack([4 * red, 4 * blue, 0 * red], dim=1)
+
+
+@pytest.fixture
+def corner():
+    return Classifier(Corner(), labels=["red", "blue", "none"], size=28)
+
+
+@pytest.fixture
+def scene():
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(90, 110, (64, 64, 3), dtype=np.uint8)
+    pixels[8:24, 8:24] = [220, 30, 30]
+    return Image.fromarray(pixels)
+
+
+def test_paper_preset_equals_a_slow_loop_over_crops(corner, scene):
+    explanation = explain(corner, scene, [0], preset="paper")
+    image = torch.from_numpy(np.array(scene.resize((32, 32), Image.Resampling.BICUBIC))).permute(2, 0, 1) / 255
+    total, seen = np.zeros((32, 32)), np.zeros((32, 32))
+    logits = []
+    for y, x in ((0, 0), (0, 4), (4, 0), (4, 4), (2, 2)):
+        for mirrored in (False, True):
+            crop = image[None, :, y : y + 28, x : x + 28]
+            pixels = (crop.flip(-1) if mirrored else crop).clone().requires_grad_()
+            scores = corner.network(pixels)
+            scores[0, 0].backward()
+            map = pixels.grad[0].abs().amax(0).numpy()
+            total[y : y + 28, x : x + 28] += map[:, ::-1] if mirrored else map
+            seen[y : y + 28, x : x + 28] += 1
+            logits.append(scores.detach()[0])
+    found = explanation.objects[0]
+    assert np.allclose(found.map, total / seen, atol=1e-6)
+    assert found.score == pytest.approx(torch.stack(logits).mean(0)[0].item(), abs=1e-6)
+    assert found.probability == pytest.approx(torch.stack(logits).mean(0).softmax(0)[0].item(), abs=1e-6)
+
+
+def test_box_is_on_the_object(corner, scene):
+    found = explain(corner, scene, ["red"], preset="paper").objects[0]
+    assert found.box.iou(Box(8, 8, 24, 24)) > 0.7
+    ys, xs = np.nonzero(found.mask)
+    assert found.box.as_tuple() == (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
+
+
+@pytest.mark.parametrize("preset", ["best", "paper"])
+def test_real_photo_top_five(lite0, photos, preset):
+    photo = read(photos / "coffee.jpg")
+    explanation = explain(lite0, photo, preset=preset)
+    assert [found.label for found in explanation.objects][:1] == ["espresso"]
+    probabilities = [found.probability for found in explanation.objects]
+    assert len(probabilities) == 5
+    assert probabilities == sorted(probabilities, reverse=True)
+    for found in explanation.objects:
+        assert found.saliency.shape == found.mask.shape == (photo.height, photo.width)
+        assert found.mask.any()
+        assert 0 <= found.box.x0 < found.box.x1 <= photo.width
+        assert 0 <= found.box.y0 < found.box.y1 <= photo.height
+
+
+def test_also_adds_classes_after_the_likeliest(lite0, photos):
+    alone = explain(lite0, photos / "coffee.jpg", top=2, boxes=False)
+    more = explain(lite0, photos / "coffee.jpg", top=2, boxes=False, also=[alone.objects[1].index, 281])
+    assert [found.index for found in more.objects] == [*(found.index for found in alone.objects), 281]
+    assert (more.objects[0].map == alone.objects[0].map).all()
+
+
+@pytest.mark.parametrize("preset", ["best", "paper"])
+def test_same_photo_same_bits(lite0, photos, preset):
+    first, second = (explain(lite0, photos / "cat.jpg", "tabby", preset=preset).objects[0] for _ in range(2))
+    assert (first.map == second.map).all()
+    assert first.box == second.box
+    assert first.probability == second.probability
+
+
+def test_targets_by_name_id_and_index_agree(lite0, photos):
+    found = [explain(lite0, photos / "cat.jpg", [t], boxes=False).objects[0] for t in ("tabby", "n02123045", 281)]
+    assert {(d.index, d.label, d.wnid) for d in found} == {(281, "tabby", "n02123045")}
+    assert (found[0].map == found[2].map).all()
+
+
+def test_the_network_is_as_before(corner, scene):
+    corner.network.train()
+    before = state_of(corner.network)
+    explain(corner, scene, targets=["red"])
+    with pytest.raises(DeepInsideError):
+        explain(corner, scene, targets=[17])
+    assert state_of(corner.network) == before
+
+
+def test_best_box_covers_the_cup_and_saucer(lite0, photos):
+    found = explain(lite0, photos / "coffee.jpg", "espresso").objects[0]
+    assert found.box.iou(Box(80, 15, 480, 385)) > 0.85, "drawn by hand around cup, saucer and spoon"
+
+
+@pytest.mark.parametrize("make", [
+    lambda: timm.create_model("vit_tiny_patch16_224", num_classes=5),
+    lambda: timm.create_model("swin_tiny_patch4_window7_224", num_classes=5),
+    lambda: torchvision.models.resnet18(num_classes=5),
+    lambda: torchvision.models.vgg11(num_classes=5),
+])  # fmt: skip
+def test_best_works_on_other_architectures(make, photos):
+    torch.manual_seed(0)
+    found = explain(Classifier(make(), size=224, name="random"), photos / "cat.jpg", top=1).objects[0]
+    assert 0 < found.mask.mean() <= 1
+    assert found.map.max() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (500, 3)])
+def test_photos_of_any_shape_have_boxes_inside(lite0, size):
+    noise = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    found = explain(lite0, noise, top=1).objects[0]
+    assert found.mask.shape == (size[1], size[0])
+    assert found.box.area >= 1
+    assert found.box.x1 <= size[0]
+    assert found.box.y1 <= size[1]
+
+
+def test_fewer_classes_than_asked_for_and_one_that_points_nowhere(corner, scene):
+    explanation = explain(corner, scene, top=5, preset="paper")
+    assert len(explanation.objects) == 3
+    nowhere = next(found for found in explanation.objects if found.label == "none")
+    assert nowhere.box == Box(0, 0, 64, 64)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ({"targets": []}, "at least one target"), ({"top": 0}, "at least one class"),
+    ({"targets": "blu"}, "did you mean blue"),
+    ({"preset": "paperr"}, "did you mean paper"), ({"targets": ["none"]}, "flat"), ({"targets": 3}, "from 0 to 2"),
+])  # fmt: skip
+def test_wrong_wishes_are_named(corner, scene, arguments, message):
+    with pytest.raises(DeepInsideError, match=message):
+        explain(corner, scene, **arguments)
+
+
+def test_labels_that_do_not_match_the_network_are_named(scene):
+    with pytest.raises(DeepInsideError, match=r"\(3\), got 2"):
+        explain(Classifier(Corner(), labels=["a", "b"], size=28), scene)
+
+
+def test_saliency_alone_has_no_box(corner, scene):
+    with pytest.raises(DeepInsideError, match="saliency alone"):
+        _ = explain(corner, scene, "red", boxes=False).objects[0].box
+
+
+def test_a_run_goes_on_after_a_photo_that_fails(corner, scene, tmp_path):
+    scene.save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"")
+    outcomes = list(explain_each(corner, [tmp_path / "bad.png", tmp_path / "good.png"], "red"))
+    assert outcomes[0].explanation is None
+    assert "empty file" in str(outcomes[0].error)
+    assert outcomes[1].explanation.objects[0].label == "red"
+
+
+@pytest.mark.parametrize("preset", ["best", "paper"])
+def test_photos_at_once_get_what_each_gets_alone_on_one_thread(lite0, photos, preset):
+    """To the bit: rounding depends on the number of threads, and nothing else does."""
+    paths, before = sorted(photos.glob("*.jpg")), torch.get_num_threads()
+    torch.set_num_threads(2)  # two photos at once, with one thread each
+    outcomes = list(explain_each(lite0, paths, top=2, preset=preset))
+    torch.set_num_threads(1)
+    alone = [explain(lite0, path, top=2, preset=preset) for path in paths]
+    torch.set_num_threads(before)
+    for outcome, expected in zip(outcomes, alone, strict=True):
+        for ours, theirs in zip(outcome.explanation.objects, expected.objects, strict=True):
+            assert ours.label == theirs.label
+            assert np.array_equal(ours.map, theirs.map)
+            assert ours.box == theirs.box
+
+
+def test_evidence_at_the_last_layer_counts_before_global_pooling_alone(photos):
+    """A dense layer weighs each place on its own: there gradient times activation is left out of the seed."""
+    torch.manual_seed(0)
+    body = (nn.Conv2d(3, 8, 3, stride=4, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
+    for head, count in (
+        ((nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)), 2),
+        ((nn.Flatten(), nn.Linear(2048, 3)), 1),
+    ):
+        network = nn.Sequential(*body, *head)
+        stages = find_stages(network, (64, 64), (96, 96))
+        image = torch.rand(1, 3, 64, 64)
+        seen = look(frozen(network), image, torch.tensor([[1]]), stages.slopes(), reads=stages.features())
+        maps = _layer_maps(seen, stages, 0, (64, 64))
+        assert len(maps) == count
+        place = stages.slopes().index(stages.middle)
+        assert np.allclose(maps[0], seen.gradients[place][0, 0].norm(dim=0).numpy())

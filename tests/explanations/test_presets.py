@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+import torch
+
+from deepinside.core.errors import DeepInsideError
+from deepinside.cut.continuity import Continuity, continuity_edges, feature_kernel, resize_channels, seed_map
+from deepinside.explanations.presets import DEFAULT, PRESETS, Paper, by_color, by_features, preset
+from helpers import disc_scene
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+def test_paper_recipe_has_the_papers_constants():
+    paper = Paper()
+    assert (paper.foreground_quantile, paper.background_quantile) == (0.95, 0.30)
+    assert (paper.foreground_clamp, paper.background_clamp) == (0.995, 0.005)
+    assert (paper.cut.components, paper.cut.uniform, paper.cut.smoothness, paper.cut.contrast) == (5, 0.05, 150.0, 0.5)
+    assert round(224 * paper.enlarge) == 256
+
+
+def test_seeds_are_the_pixels_beyond_the_quantiles():
+    image, disc, *_ = disc_scene()
+    map = np.random.default_rng(1).random(disc.shape)
+    found = by_color(image, map, Paper())
+    assert found.foreground_seeds.sum() == pytest.approx(0.05 * map.size, abs=1)
+    assert found.background_seeds.sum() == pytest.approx(0.30 * map.size, abs=1)
+    assert map[found.foreground_seeds].min() > map[~found.foreground_seeds].max()
+    assert map[found.background_seeds].max() < map[~found.background_seeds].min()
+
+
+def test_sparse_maps_have_seeds_where_they_are_not_zero():
+    image, _, inner, _ = disc_scene()
+    few = inner & (np.arange(80) % 3 == 0)
+    assert few.mean() < 0.05
+    found = by_color(image, few.astype(np.float32), Paper())
+    assert (found.foreground_seeds == few).all()
+    assert (found.background_seeds == ~few).all()
+
+
+def test_a_map_that_lights_a_part_finds_the_whole_disc_by_color():
+    image, disc, inner, _ = disc_scene()
+    rng = np.random.default_rng(2)
+    map = rng.random(disc.shape) * 0.2 + 0.3 * disc * rng.random(disc.shape) + 0.5 * inner
+    assert iou(by_color(image, map, Paper()).mask, disc) > 0.98
+
+
+def feature_scene():
+    """A disc that no color shows: only the features differ, and the seed lights its center."""
+    _, disc, inner, _ = disc_scene()
+    rng = np.random.default_rng(3)
+    image = rng.random((60, 80, 3)).astype(np.float32) * 0.1 + 0.4
+    features = np.where(disc, 1.0, -1.0) * rng.normal(1, 0.1, 8)[:, None, None] + rng.normal(0, 0.2, (8, 60, 80))
+    seed = seed_map([inner + 0.4 * disc + 0.05 * rng.random(disc.shape)], (60, 80), Continuity())
+    return image, torch.from_numpy(features).float(), seed, disc
+
+
+def test_features_find_the_disc_that_color_cannot_show():
+    image, features, seed, disc = feature_scene()
+    how, nodes = Continuity(), (30, 40)
+    kernel = feature_kernel([features], nodes, how)
+    fine = resize_channels(features, (60, 80)).permute(1, 2, 0).numpy()
+    found = by_features(seed, kernel, nodes, continuity_edges(image, fine, how.edge), how)
+    assert iou(found.mask, disc) > 0.9
+    assert iou(seed > 0.5, disc) < 0.5, "the seed alone is a part of it"
+    assert not (found.foreground_seeds & found.background_seeds).any()
+
+
+@pytest.mark.parametrize("value", [0.0, 1.5])
+def test_flat_maps_are_refused(value):
+    image, features, _, disc = feature_scene()
+    flat = np.full(disc.shape, value, np.float32)
+    with pytest.raises(DeepInsideError, match="flat"):
+        by_color(image, flat, Paper())
+    edges = continuity_edges(image, None, 1.0)
+    with pytest.raises(DeepInsideError, match="flat"):
+        by_features(flat, feature_kernel([features], (6, 8), Continuity()), (6, 8), edges, Continuity())
+
+
+def test_presets_by_name():
+    assert preset("paper") is PRESETS["paper"]
+    assert DEFAULT in PRESETS
+    with pytest.raises(DeepInsideError, match="did you mean paper"):
+        preset("papr")

@@ -1,0 +1,68 @@
+"""What several tests share: a state to compare, a network of colors, and a scene with a disc."""
+
+import csv
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+from torch import nn
+
+
+def state_of(network):
+    """Everything about a network that a call must leave alone, comparable with ==."""
+    tensors = {
+        name: (tensor.detach().numpy().tobytes(), tensor.requires_grad, tensor.grad is None, tensor._version)
+        for name, tensor in [*network.named_parameters(), *network.named_buffers()]
+    }
+    modules = {
+        name: (
+            module.training,
+            len(module._forward_hooks),
+            len(module._forward_pre_hooks),
+            len(module._backward_hooks),
+            sorted(module.__dict__),
+        )
+        for name, module in network.named_modules()
+    }
+    return tensors, modules
+
+
+NAMES = ["red", "green", "blue"]
+BASELINES = {"center_box", "whole_image", "classification"}
+CAMS = {"grad_cam", "grad_cam_oracle", "layer_cam", "layer_cam_oracle"} if find_spec("pytorch_grad_cam") else set()
+
+
+class Colors(nn.Module):
+    """Global average pooling of three features, one a color, and a linear layer that reads one class off each."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Conv2d(3, 3, 3, padding=1, padding_mode="replicate")
+        self.rectify = nn.Softplus(beta=10)  # curved, so that gradients differ from place to place
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.scores = nn.Linear(3, 3)
+        with torch.no_grad():
+            excess = 1.5 * torch.eye(3) - 0.5  # of a color over the mean of the others
+            self.features.weight.copy_(excess[:, :, None, None].expand(3, 3, 3, 3) / 9)
+            self.features.bias.fill_(-0.1)
+            self.scores.weight.copy_(100 * torch.eye(3))
+            self.scores.bias.zero_()
+
+    def forward(self, images):
+        return self.scores(self.pool(self.rectify(self.features(images))).flatten(1))
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def disc_scene():
+    """A red disc on blue, with noise; seeds that know a part of each."""
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[:60, :80]
+    disc = (y - 30) ** 2 + (x - 35) ** 2 < 15**2
+    image = np.where(disc[..., None], [0.8, 0.2, 0.1], [0.1, 0.3, 0.7]) + random.normal(0, 0.05, (60, 80, 3))
+    inner = (y - 30) ** 2 + (x - 35) ** 2 < 5**2
+    corner = (y < 8) | (x > 70)
+    return image.clip(0, 1).astype(np.float32), disc, inner, corner

@@ -1,0 +1,75 @@
+"""The stages of real architectures, by name; random weights do, since names and grids are what counts."""
+
+import pytest
+import timm
+import torch
+import torchvision
+from torch import nn
+
+from deepinside.networks.layers import Stages, find_stages, list_layers
+from helpers import state_of
+
+
+def stages_of(network, size=224, larger=320):
+    return find_stages(network, (size, size), (larger, larger))
+
+
+@pytest.mark.parametrize(("make", "expected"), [
+    (lambda: timm.create_model("tf_efficientnet_lite0"), Stages("blocks.2", "blocks.4", "bn2", True)),
+    (lambda: torchvision.models.resnet18(), Stages("layer2", "layer3", "layer4", True)),
+    (lambda: torchvision.models.squeezenet1_1(), Stages(None, None, None, True)),
+    (lambda: timm.create_model("vit_tiny_patch16_224"), Stages(None, "blocks.5", "norm", False)),
+])  # fmt: skip
+def test_real_architectures(make, expected):
+    found = stages_of(make())
+    for name in ("fine", "middle", "last"):
+        wanted = getattr(expected, name)
+        if wanted is not None:
+            assert (getattr(found, name) or "").startswith(wanted)
+    assert found.any_size == expected.any_size
+    assert found.last is not None
+
+
+def test_network_without_a_grid_has_no_stages():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 2))
+    assert find_stages(network, (8, 8), (12, 12)) == Stages(None, None, None, False)
+
+
+def test_finding_stages_changes_nothing():
+    network = torchvision.models.resnet18().train()
+    before = state_of(network)
+    stages_of(network, 64, 96)
+    assert state_of(network) == before
+
+
+def test_layers_are_listed_as_they_ran_with_shapes_and_grids():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    before = state_of(network)
+    layers = list_layers(network, (10, 12))
+    assert [(layer.name, layer.kind, layer.shape, layer.grid) for layer in layers] == [
+        ("0", "Conv2d", (8, 8, 10), (8, 10)), ("1", "ReLU", (8, 8, 10), (8, 10)),
+        ("2", "AdaptiveAvgPool2d", (8, 1, 1), (1, 1)), ("3", "Flatten", (8,), None), ("4", "Linear", (2,), None),
+    ]  # fmt: skip
+    assert state_of(network) == before
+
+
+def test_every_listed_layer_can_be_looked_at():
+    network = timm.create_model("vit_tiny_patch16_224", depth=2)
+    shapes = {
+        name: tuple(output.shape[1:]) for name, output in outputs_of(network, torch.zeros(1, 3, 224, 224)).items()
+    }
+    layers = list_layers(network, (224, 224))
+    assert {layer.name: layer.shape for layer in layers} == shapes
+    assert {layer.name: layer.grid for layer in layers}["blocks.1"] == (14, 14)
+
+
+def outputs_of(network, images):
+    outputs = {}
+    handles = [
+        module.register_forward_hook(lambda _, __, output, name=name: outputs.update({name: output}))
+        for name, module in network.eval().named_modules() if name
+    ]  # fmt: skip
+    network(images)
+    for handle in handles:
+        handle.remove()
+    return outputs
