@@ -139,6 +139,6 @@ def test_iou_counts_shared_pixels(ax, ay, aw, ah, bx, by, bw, bh):
 
 def test_frame_on_a_smaller_copy_points_to_the_same_places():
     frame = Frame.center(400, 200, width=10, height=10)
-    copy = frame.on_copy(100, 50)
+    copy = frame.resized(100, 50)
     box = Box(1, 2, 7, 9)
     assert np.allclose(np.array(copy.to_photo(box).as_tuple()) * 4, frame.to_photo(box).as_tuple())

@@ -1,4 +1,4 @@
-"""Photos as they come: every format is written here by Pillow and read back."""
+"""Photos of every format, written by Pillow and read back."""
 
 import io
 
@@ -75,7 +75,7 @@ def test_modes_become_rgb(tmp_path, mode):
         assert abs(photo.pixels.astype(int) - [254, 0, 0]).max() <= 6
 
 
-def test_transparency_lies_on_white(tmp_path):
+def test_transparency_is_composited_on_white(tmp_path):
     half = Image.new("RGBA", (4, 4), (0, 0, 0, 128))
     half.save(tmp_path / "half.png")
     assert (read(tmp_path / "half.png").pixels == 127).all()
@@ -87,7 +87,7 @@ def test_transparency_lies_on_white(tmp_path):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(tmp_path, orientation):
-    # What a camera held in that way writes: the upright picture, put through the inverse of the orientation.
+    # What a camera held that way stores: the upright image under the inverse of the orientation.
     inverse = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]
     upright = Image.fromarray(GRADIENT)
     stored = upright if inverse is None else upright.transpose(Image.Transpose(inverse))
@@ -123,9 +123,9 @@ def spoil_truncated(data):
 
 
 @pytest.mark.parametrize(("spoil", "message"), [
-    (spoil_truncated, "damaged or cut short"),
+    (spoil_truncated, "damaged or truncated"),
     (lambda data: b"", "empty file"),
-    (lambda data: b"To whom it may concern", "no image reader"),
+    (lambda data: b"To whom it may concern", "unknown format"),
 ])  # fmt: skip
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
 def test_broken_files_give_one_line(tmp_path, suffix, spoil, message):
@@ -138,7 +138,7 @@ def test_broken_files_give_one_line(tmp_path, suffix, spoil, message):
         read(path)
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
-    if suffix != ".tif" or spoil is not spoil_truncated:  # a TIFF's directory stands at its end: cut off, unknown
+    if suffix != ".tif" or spoil is not spoil_truncated:  # a TIFF's directory is at its end
         assert message in str(caught.value)
 
 
@@ -177,6 +177,15 @@ def test_as_photo_takes_tensors_arrays_and_pillow(picture):
 def test_as_photo_says_what_it_expected(source, message):
     with pytest.raises(DeepInsideError, match=message):
         as_photo(source)
+
+
+def test_names_that_some_file_system_would_confuse_are_told_apart(tmp_path):
+    composed, decomposed = "caf\u00e9.jpg", "cafe\u0301.png"
+    for folder, name in [("1", "A.jpg"), ("2", "a.jpg"), ("3", "a.png"), ("4", composed), ("5", decomposed)]:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_bytes(b"")
+    found = find_photos([tmp_path / folder for folder in "12345"])
+    assert [str(name) for _, name in found] == ["A.jpg", "a-2.jpg", "a-3.png", composed, decomposed[:-4] + "-2.png"]
 
 
 def test_find_photos(tmp_path, picture):

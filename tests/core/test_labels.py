@@ -18,7 +18,7 @@ def test_find(classes, wanted, index):
 
 
 @pytest.mark.parametrize(("wanted", "message"), [
-    ("crane", "134.*517.*give the number"),
+    ("crane", "134.*517.*give the index"),
     ("panther", "names 2 classes"),
     ("tabbi", "did you mean tabby"),
     ("terrier", "maltese terrier"),

@@ -6,7 +6,7 @@ import sys
 import pytest
 from rich.table import Table
 
-from deepinside.core.terminal import bar, print_whole, track
+from deepinside.core.terminal import bar, print_table, track
 
 
 def test_in_a_pipe_the_items_are_left_alone():
@@ -46,5 +46,5 @@ def test_a_table_is_whole_on_a_narrow_terminal(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     table = Table("method", "judge")
     table.add_row("canonical", "x" * 80)
-    print_whole(table)
+    print_table(table)
     assert "x" * 80 in capsys.readouterr().out

@@ -6,7 +6,7 @@ from threading import Event, current_thread, get_ident
 import pytest
 import torch
 
-from deepinside.core.threads import MOST, in_order
+from deepinside.core.threads import MAX_WORKERS, in_order
 
 
 @pytest.fixture(params=[2, 3])
@@ -33,7 +33,7 @@ def test_results_come_in_the_order_of_the_items_whatever_ends_first(threads):
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 20])
 def test_the_threads_are_shared_out_and_nobody_elses_change(threads, count):
     seen = list(in_order(lambda _: (get_ident(), torch.get_num_threads()), range(count)))
-    workers = max(1, min(threads, MOST, count))
+    workers = max(1, min(threads, MAX_WORKERS, count))
     assert len(seen) == count
     assert len({thread for thread, _ in seen}) <= workers
     assert {share for _, share in seen} <= {threads // workers}
@@ -65,7 +65,7 @@ def test_items_are_taken_only_a_few_ahead_and_none_after_the_end(threads):
 
     results = in_order(lambda item: item, items())
     assert [next(results) for _ in range(3)] == [0, 1, 2]
-    assert len(taken) <= 3 + 2 * MOST
+    assert len(taken) <= 3 + 2 * MAX_WORKERS
     results.close()
     ahead = len(taken)
     assert list(results) == []

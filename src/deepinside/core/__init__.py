@@ -1,1 +1,1 @@
-"""What every other wing stands on: errors, files, geometry, photos, labels and results. Imports nothing above it."""
+"""What all other wings build on: errors, files, geometry, photos, labels, results, threads, and the terminal."""

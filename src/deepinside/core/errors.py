@@ -1,4 +1,4 @@
-"""The one family of errors. Imports nothing of the package."""
+"""The package's only exception, and helpers that make its messages useful."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import TypeVar
 
 Value = TypeVar("Value")
 
+LONGEST_REASON = 160  # characters of another library's message
+
 
 class DeepInsideError(Exception):
-    """Something the user can mend. The message says what was expected, what came, and how to mend it."""
+    """An error that the user can fix. The message says what was expected, what came, and how to mend it."""
 
 
 def nearest(wrong: str, known: Iterable[str], count: int = 3) -> str:
-    """The tail of an error about a name: the most similar known ones.
+    """A suggestion for the end of an error message: the known names most similar to an unknown one.
 
     >>> nearest("tabbi", ["tabby", "tiger cat", "tub"])
     'did you mean tabby or tub?'
@@ -27,7 +29,7 @@ def nearest(wrong: str, known: Iterable[str], count: int = 3) -> str:
 
 
 def named(name: str, known: Mapping[str, Value], what: str) -> Value:
-    """What goes by a name. Raises `DeepInsideError` with the nearest names for one that is not known.
+    """Look up a name in a table. Raises `DeepInsideError` with the most similar names for an unknown one.
 
     >>> named("best", {"best": 1, "paper": 2}, "a preset")
     1
@@ -38,23 +40,23 @@ def named(name: str, known: Mapping[str, Value], what: str) -> Value:
 
 
 def brief(error: Exception) -> str:
-    """The first words of another library's error, on one line, for the end of a message.
+    """Another library's error as the end of a message: its text on one line, or its class where it has no text.
 
     >>> brief(ValueError("not\\n a number")), brief(KeyError())
     ('not a number', 'KeyError')
     """
-    return " ".join(str(error).split())[:120] or type(error).__name__
+    return " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
 
 
 @contextmanager
 def writing(path: Path, what: str) -> Iterator[None]:
-    """A block that writes a file, its folder made first. Raises `DeepInsideError` where the system refuses.
+    """Make the folder of `path`, and turn any `OSError` in the block that writes the file into a `DeepInsideError`.
 
-    >>> with writing(Path("/dev/null/map.png"), "a picture"):
+    >>> with writing(Path("/dev/null/map.png"), "an image"):
     ...     pass
     Traceback (most recent call last):
     ...
-    deepinside.core.errors.DeepInsideError: /dev/null/map.png: expected a place to write a picture (File exists)
+    deepinside.core.errors.DeepInsideError: /dev/null/map.png: expected a place to write an image (File exists)
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,10 @@
-"""Boxes, and where network pixels lie in the photo: an axis-aligned affine map and its exact inverse.
+"""Boxes, and the map between network pixels and photo pixels: axis-aligned, affine, and exactly invertible.
 
-A `Frame` is a value. It says which rectangle of the photo the network was shown and on how many pixels. An
-`Explanation` carries it, so that maps stay on the network's small grid until somebody asks for them in photo
-pixels: five float maps of a 100-megapixel photo would take two gigabytes.
+A `Frame` is a value: the rectangle of the photo that the network saw, and the number of pixels it was resized to. Every
+`Detection` carries one, so that maps stay on the small grid of the network until they are needed in photo pixels: five
+float maps of a 100-megapixel photo would take two gigabytes.
 
-Photo pixels are those of the upright photo (EXIF orientation applied), as every viewer shows it.
+Photo pixels are those of the upright photo (EXIF orientation applied), as image viewers show it.
 Coordinates are continuous: pixel `i` covers `[i, i + 1)` and its center is `i + 0.5`.
 """
 
@@ -35,21 +35,21 @@ class Box:
 
     @property
     def width(self) -> float:
-        """Columns covered; never negative."""
+        """Width in pixels; never negative."""
         return max(self.x1 - self.x0, 0)
 
     @property
     def height(self) -> float:
-        """Rows covered; never negative."""
+        """Height in pixels; never negative."""
         return max(self.y1 - self.y0, 0)
 
     @property
     def area(self) -> float:
-        """Pixels covered."""
+        """Area in pixels."""
         return self.width * self.height
 
     def intersection(self, other: Box) -> Box:
-        """The rectangle both share; its area is 0 where they do not meet."""
+        """The rectangle that both boxes share; its area is 0 if they do not overlap."""
         return Box(max(self.x0, other.x0), max(self.y0, other.y0), min(self.x1, other.x1), min(self.y1, other.y1))
 
     def iou(self, other: Box) -> float:
@@ -65,7 +65,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Frame:
-    """The rectangle `region` of a `photo_width` x `photo_height` photo, seen on `width` x `height` pixels.
+    """The rectangle `region` of a `photo_width` x `photo_height` photo, resized to `width` x `height` network pixels.
 
     >>> frame = Frame.whole(640, 480, width=224, height=224)
     >>> frame.to_photo(Box(0, 0, 112, 224))
@@ -80,14 +80,14 @@ class Frame:
 
     @classmethod
     def whole(cls, photo_width: int, photo_height: int, *, width: int, height: int) -> Frame:
-        """The whole photo, squeezed to the network's size: nothing is cut away, proportions may change."""
+        """The whole photo, resized to the network's size: nothing is cropped, but the aspect ratio may change."""
         return cls(photo_width, photo_height, Box(0.0, 0.0, float(photo_width), float(photo_height)), width, height)
 
     @classmethod
     def center(cls, photo_width: int, photo_height: int, *, width: int, height: int, crop: float = 1.0) -> Frame:
-        """The central crop of the network's own proportions; `crop=1` is the largest that fits the photo.
+        """The central crop with the network's aspect ratio; `crop=1` is the largest one that fits the photo.
 
-        With `width == height` this is "resize the shortest side, cut the middle" in one step.
+        With `width == height` this is "resize the shortest side, then take the central crop" in one step.
         """
         scale = crop * min(photo_width / width, photo_height / height)
         half_width, half_height = scale * width / 2, scale * height / 2
@@ -100,8 +100,8 @@ class Frame:
         )
         return cls(photo_width, photo_height, region, width, height)
 
-    def on_copy(self, width: int, height: int) -> Frame:
-        """The same frame for a copy of the photo that was resized to `width` x `height`, as for a picture of it."""
+    def resized(self, width: int, height: int) -> Frame:
+        """The same frame for a copy of the photo that was resized to `width` x `height`, such as a thumbnail."""
         x_scale, y_scale = width / self.photo_width, height / self.photo_height
         region = Box(
             self.region.x0 * x_scale,
@@ -112,7 +112,7 @@ class Frame:
         return Frame(width, height, region, self.width, self.height)
 
     def to_photo(self, box: Box) -> Box:
-        """A box in network pixels -> the same box in photo pixels, exact and not rounded."""
+        """A box in network pixels -> the same box in photo pixels, not rounded."""
         x_scale, y_scale = self.region.width / self.width, self.region.height / self.height
         left, top = self.region.x0, self.region.y0
         return Box(left + box.x0 * x_scale, top + box.y0 * y_scale, left + box.x1 * x_scale, top + box.y1 * y_scale)
@@ -131,8 +131,8 @@ class Frame:
     def mask_to_photo(self, mask: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "rows columns"]:
         """A mask on the network's grid -> the same mask in photo pixels, False outside the region.
 
-        A photo pixel takes the value of the network pixel that its center falls into. A mask that falls between
-        the pixel centers of a very small photo keeps one pixel, so an object never vanishes on the way back.
+        Each photo pixel takes the value of the network pixel that its center falls into. A mask that falls between
+        the pixel centers of a very small photo keeps one pixel, so that no object vanishes.
         """
         self._check(mask)
         columns, rows = self._columns(), self._rows()
@@ -145,15 +145,15 @@ class Frame:
         return photo
 
     def mask_box(self, mask: Bool[np.ndarray, "height width"]) -> Box:
-        """The bounding box, in whole photo pixels, of `mask_to_photo(mask)`, without unfolding the mask.
+        """The bounding box, in whole photo pixels, of `mask_to_photo(mask)`, without computing that mask.
 
         Raises `DeepInsideError` on an empty mask.
         """
         self._check(mask)
         if not mask.any():
-            raise DeepInsideError("expected a mask with at least one pixel, got an empty one; it has no box")
+            raise DeepInsideError("expected a mask with at least one pixel, got an empty one, which has no box")
         if self.region.width >= self.width and self.region.height >= self.height:
-            # Every network pixel holds the center of a photo pixel, so that rows and columns tell it all.
+            # Every network pixel contains the center of a photo pixel, so its rows and columns alone determine the box.
             columns, rows = self._columns(), self._rows()
             x = np.flatnonzero(np.any(mask, axis=0).take(columns) & (columns >= 0))
             y = np.flatnonzero(np.any(mask, axis=1).take(rows) & (rows >= 0))
@@ -181,11 +181,11 @@ class Frame:
 
     @staticmethod
     def _positions(pixels: Int[np.ndarray, " n"], start: float, length: float, count: int) -> Float[np.ndarray, " n"]:
-        """Photo pixel numbers -> where their centers lie between the centers of network pixels."""
+        """Photo pixel indices -> fractional indices of network pixels at their centers."""
         return (pixels + 0.5 - start) * (count / length) - 0.5
 
     def _columns(self) -> Int[np.ndarray, " columns"]:
-        """For each photo column the network column its center falls into; -1 outside the region."""
+        """For each photo column, the network column that its center falls into; -1 outside the region."""
         return _cells(self.photo_width, self.region.x0, self.region.x1, self.width)
 
     def _rows(self) -> Int[np.ndarray, " rows"]:

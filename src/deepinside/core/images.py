@@ -1,13 +1,13 @@
-"""Between files and tensors: read any photo upright as RGB, and show the network the part a `Frame` names.
+"""From image files to tensors: read any photo as upright RGB, and resize the region of a `Frame` for the network.
 
-Reading is strict about what is broken and generous about what is merely unusual: 16-bit, grey, palette, CMYK and
-transparent pictures become plain 8-bit RGB; truncated and oversized ones become a `DeepInsideError` of one line.
+16-bit, gray, palette, CMYK and transparent images become plain 8-bit RGB. Truncated, damaged and oversized files raise
+a `DeepInsideError` of one line.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +20,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from deepinside.core.errors import DeepInsideError, brief
+from deepinside.core.files import distinct_name
 from deepinside.core.geometry import Frame
 
 if TYPE_CHECKING:
@@ -27,38 +28,38 @@ if TYPE_CHECKING:
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp"})
 
-# A photo far larger than the view it becomes is first reduced by whole factors, keeping this much to spare.
+# A photo much larger than its view is first reduced by a whole factor, to no less than this multiple of the view.
 REDUCING_GAP = 3.0
 
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """An upright 8-bit RGB photo. `name` says where it came from, for messages and file names."""
+    """An upright 8-bit RGB photo. `name` says where it came from; it is used in messages and file names."""
 
     image: Image.Image
     name: str = "photo"
 
     @property
     def width(self) -> int:
-        """Photo pixels across."""
+        """Width in pixels."""
         return self.image.width
 
     @property
     def height(self) -> int:
-        """Photo pixels down."""
+        """Height in pixels."""
         return self.image.height
 
     @property
     def pixels(self) -> UInt8[np.ndarray, "rows columns 3"]:
-        """The photo as an array of RGB bytes."""
+        """The photo as an array, RGB in 0 to 255."""
         return np.asarray(self.image)
 
 
 def read(path: str | os.PathLike[str]) -> Photo:
-    """The photo in a file: first frame, EXIF orientation applied, transparency laid on white, 8-bit RGB.
+    """Read a photo: first frame, EXIF orientation applied, transparency composited on white, 8-bit RGB.
 
-    Raises `DeepInsideError` for a file that is missing, empty, truncated, no picture, or whose header promises
-    more pixels than Pillow's decompression-bomb limit (about 179 million).
+    Raises `DeepInsideError` for a file that is missing, empty, truncated or not an image, and for one whose header
+    declares more pixels than Pillow's decompression-bomb limit (about 179 million).
     """
     path = Path(path)
     if path.is_dir():
@@ -69,7 +70,7 @@ def read(path: str | os.PathLike[str]) -> Photo:
 
 
 def read_bytes(content: bytes, name: str) -> Photo:
-    """The photo in the content of a file, such as a member of an archive; errors, which use `name`, as `read`."""
+    """`read` for the content of a file, such as a member of an archive; `name` stands for the path in messages."""
     return _decoded(BytesIO(content), name)
 
 
@@ -78,7 +79,7 @@ def _decoded(source: Path | BytesIO, name: str) -> Photo:
         size = source.stat().st_size if isinstance(source, Path) else source.getbuffer().nbytes
         if size == 0:
             raise DeepInsideError(f"{name}: expected a photo, got an empty file (0 bytes)")
-        # Pillow warns from half its limit on; a 100-megapixel photo is large, not an attack.
+        # Pillow warns from half of its limit on, but a 100-megapixel photo is no attack.
         with catch_warnings():
             simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(source) as image:
@@ -87,15 +88,15 @@ def _decoded(source: Path | BytesIO, name: str) -> Photo:
     except DeepInsideError:
         raise
     except UnidentifiedImageError:
-        raise DeepInsideError(f"{name}: expected a photo, got a file that no image reader recognizes") from None
+        raise DeepInsideError(f"{name}: expected a photo, got a file of an unknown format") from None
     except Image.DecompressionBombError as error:
-        raise DeepInsideError(f"{name}: refused as a possible decompression bomb ({error})") from None
-    except Exception as error:  # decoders of broken files raise anything, from SyntaxError to struct.error
-        raise DeepInsideError(f"{name}: the picture is damaged or cut short ({brief(error)})") from None
+        raise DeepInsideError(f"{name}: the photo was refused as a possible decompression bomb ({error})") from None
+    except Exception as error:  # on broken files decoders raise anything, from SyntaxError to struct.error
+        raise DeepInsideError(f"{name}: the image is damaged or truncated ({brief(error)})") from None
 
 
 def as_photo(source: Photo | Image.Image | ArrayLike | torch.Tensor | str | os.PathLike[str]) -> Photo:
-    """Whatever holds one picture -> a `Photo`.
+    """Convert any representation of one image to a `Photo`.
 
     Args:
         source: a `Photo`, a path, a Pillow image, RGB bytes (height, width, 3), or a float tensor in [0, 1] of
@@ -123,20 +124,20 @@ def as_photo(source: Photo | Image.Image | ArrayLike | torch.Tensor | str | os.P
 def view(
     photo: Photo, frame: Frame, resample: Image.Resampling = Image.Resampling.BICUBIC
 ) -> Float[torch.Tensor, "1 3 height width"]:
-    """What the network is shown: the frame's region on the frame's pixels, RGB in [0, 1], antialiased."""
+    """The network's input: the region of the frame, resized with antialiasing, RGB in [0, 1]."""
     region = frame.region.as_tuple()
     small = photo.image.resize((frame.width, frame.height), resample, box=region, reducing_gap=REDUCING_GAP)
-    # Copied, since the array only borrows Pillow's memory, read-only.
+    # Copied, since the array is a read-only view of Pillow's memory.
     pixels = torch.from_numpy(np.array(small))
     return pixels.permute(2, 0, 1)[None].float().div_(255)
 
 
 def find_photos(sources: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, Path]]:
-    """Files and folders -> `(photo, name)` pairs; `name` is the path below the folder it was found in.
+    """Files and folders -> `(photo, name)` pairs; `name` is the path relative to the folder that was searched.
 
-    A folder is searched all the way down for the usual suffixes, hidden files left out, in sorted order; a file
-    that is named is taken whatever it is called. Two photos of the same name get a number, so that nothing
-    written for one replaces what was written for the other. Raises `DeepInsideError` for a folder without photos.
+    Folders are searched recursively for the suffixes of `SUFFIXES`, in sorted order, without hidden files; a file that
+    is given is taken whatever its suffix. Names that differ in their suffix or in case alone get a number, so that no
+    output of one photo overwrites that of another. Raises `DeepInsideError` for a folder without photos.
     """
     found: list[tuple[Path, Path]] = []
     for source in map(Path, sources):
@@ -149,7 +150,8 @@ def find_photos(sources: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, P
                 f"{source}: expected a folder with photos ({', '.join(sorted(SUFFIXES))}), found none"
             )
         found += [(path, path.relative_to(source)) for path in inside]
-    return _distinct(found)
+    taken: set[str] = set()
+    return [(path, distinct_name(name, taken, with_suffix=False)) for path, name in found]
 
 
 def _is_photo(name: Path, path: Path) -> bool:
@@ -157,39 +159,26 @@ def _is_photo(name: Path, path: Path) -> bool:
     return name.suffix.lower() in SUFFIXES and not hidden and path.is_file()
 
 
-def _distinct(found: Sequence[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
-    taken: set[Path] = set()
-    distinct = []
-    for path, name in found:
-        unique, number = name, 1
-        while unique.with_suffix("") in taken:
-            number += 1
-            unique = name.with_stem(f"{name.stem}-{number}")
-        taken.add(unique.with_suffix(""))
-        distinct.append((path, unique))
-    return distinct
-
-
 def _upright_rgb(image: Image.Image) -> Image.Image:
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
         return _eight_bit(image).convert("RGB")
     if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        paper = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(paper, layer).convert("RGB")
+        foreground = image.convert("RGBA")
+        white = Image.new("RGBA", foreground.size, "white")
+        return Image.alpha_composite(white, foreground).convert("RGB")
     return image.convert("RGB")
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Grey with more than 8 bits -> 8 bits. Full scale is the smallest usual one that holds every value."""
+    """Gray with more than 8 bits -> 8 bits. White is the smallest common maximum that no value exceeds."""
     values = np.asarray(image).astype(np.float64)
     if not np.isfinite(values).all():
-        raise ValueError("it holds values that are not finite")
-    usual = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
+        raise ValueError("some of its values are not finite")
+    common = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
     largest = values.max(initial=0.0)
-    full = next((scale for scale in usual if largest <= scale), largest)
-    return Image.fromarray((values.clip(0) * (255 / full)).round().astype(np.uint8))
+    white = next((maximum for maximum in common if largest <= maximum), largest)
+    return Image.fromarray((values.clip(0) * (255 / white)).round().astype(np.uint8))
 
 
 def _photo_of_tensor(tensor: torch.Tensor) -> Photo:
@@ -202,8 +191,8 @@ def _photo_of_tensor(tensor: torch.Tensor) -> Photo:
     low, high = tensor.min().item(), tensor.max().item()
     if not (low >= 0 and high <= 1):
         raise DeepInsideError(
-            f"expected RGB values in [0, 1], got {low:.3g} to {high:.3g}; undo the normalization, the classifier "
-            "applies its own"
+            f"expected RGB values in [0, 1], got {low:.3g} to {high:.3g}; undo the normalization, since the "
+            "classifier applies its own"
         )
     pixels = (tensor.detach().cpu() * 255).round().to(torch.uint8)
     return Photo(Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy()))

@@ -1,4 +1,4 @@
-"""What classes are called: from an index, a WordNet id or a name as people type it to one class, or a helpful no."""
+"""Class names: find the class that an index, a WordNet id or a typed name refers to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deepinside.core.errors import DeepInsideError, nearest
 class Labels:
     """The classes of a network, in the order of its logits.
 
-    `synonyms` holds the names of each class, the usual one first; `wnids` its WordNet id, where there are any.
+    `synonyms` holds the names of each class, the most common one first; `wnids` their WordNet ids, if there are any.
 
     >>> labels = Labels((("tabby", "tabby cat"), ("crane",), ("crane", "derrick")), ("n1", "n2", "n3"))
     >>> labels.find("Tabby cat"), labels.find("n3"), labels.find(1)
@@ -30,30 +30,30 @@ class Labels:
 
     @classmethod
     def of(cls, names: Sequence[str], wnids: Sequence[str] = ()) -> Labels:
-        """From one text a class; commas separate synonyms, as in ImageNet's own list."""
+        """Labels from one string per class, in which commas separate synonyms, as in ImageNet's own list."""
         return cls(tuple(tuple(part.strip() for part in name.split(",")) for name in names), tuple(wnids))
 
     def __len__(self) -> int:
         return len(self.synonyms)
 
     def name(self, index: int) -> str:
-        """The usual name of a class; of two classes with one name, each gets its WordNet id or index added."""
+        """The first name of a class; where several classes share it, the WordNet id or the index is added."""
         if index >= len(self):
             return f"class {index}"
         first = self.synonyms[index][0]
-        if self._usual_names[first.lower()] == 1:
+        if self._first_names[first.lower()] == 1:
             return first
         return f"{first} ({self.wnids[index] if self.wnids else index})"
 
     def wnid(self, index: int) -> str | None:
-        """The WordNet id of a class, or None where the network's classes have none."""
+        """The WordNet id of a class, or None if the labels have none."""
         return self.wnids[index] if index < len(self.wnids) else None
 
     def find(self, wanted: int | str) -> int:
-        """The class meant by an index, a WordNet id or a name, upper and lower case alike.
+        """The index of the class that an index, a WordNet id or a name refers to; names are matched without case.
 
-        Raises `DeepInsideError` for an unknown name, with the nearest known ones, and for a name of several
-        classes, with their indices.
+        Raises `DeepInsideError` for an unknown name, with the most similar ones, and for a name that several classes
+        share, with their indices.
         """
         if isinstance(wanted, int) or wanted.strip().lstrip("-").isdigit():
             return self._checked(int(wanted))
@@ -65,23 +65,23 @@ class Labels:
             return matches[0]
         if matches:
             options = ", ".join(f"{self.name(i)} = {i}" for i in matches)
-            raise DeepInsideError(f"{wanted!r} names {len(matches)} classes: {options}; give the number")
+            raise DeepInsideError(f"{wanted!r} names {len(matches)} classes: {options}; give the index")
         raise DeepInsideError(f"expected a class name, WordNet id or index, got {wanted!r}; {self._suggest(text)}")
 
     def _checked(self, index: int) -> int:
         if index < 0 or (len(self) and index >= len(self)):
-            last = len(self) - 1 if len(self) else "the number of classes less one"
+            last = len(self) - 1 if len(self) else "the number of classes minus one"
             raise DeepInsideError(f"expected a class index from 0 to {last}, got {index}")
         return index
 
     def _matches(self, text: str) -> list[int]:
-        """Classes so called: by their whole entry first, then by the usual name, then by any synonym."""
+        """Classes of this name: by their whole entry first, then by their first name, then by any synonym."""
         whole = [i for i, names in enumerate(self._lower) if ", ".join(names) == text]
-        usual = [i for i, names in enumerate(self._lower) if names[0] == text]
+        first = [i for i, names in enumerate(self._lower) if names[0] == text]
         any_name = [i for i, names in enumerate(self._lower) if text in names]
-        if len(usual) > 1:  # "crane" is a whole entry of one class and the usual name of two
-            return usual
-        return whole or usual or any_name
+        if len(first) > 1:  # "crane" is the whole entry of one class and the first name of two
+            return first
+        return whole or first or any_name
 
     def _suggest(self, text: str) -> str:
         every = [name for names in self._lower for name in names]
@@ -93,12 +93,12 @@ class Labels:
         return tuple(tuple(name.lower() for name in names) for names in self.synonyms)
 
     @cached_property
-    def _usual_names(self) -> Counter[str]:
+    def _first_names(self) -> Counter[str]:
         return Counter(names[0] for names in self._lower)
 
 
 def imagenet() -> Labels:
-    """The 1000 classes of ILSVRC-2012, in the order that every public network of them uses."""
+    """The 1000 classes of ILSVRC-2012, in the order that public networks use."""
     from timm.data.imagenet_info import ImageNetInfo
 
     info = ImageNetInfo("imagenet-1k")
@@ -106,15 +106,15 @@ def imagenet() -> Labels:
 
 
 def read_labels(path: str | os.PathLike[str]) -> Labels:
-    """Labels from a text file with one class a line, in the order of the logits: `tabby, tabby cat`.
+    """Labels from a text file with one class per line, such as `tabby, tabby cat`, in the order of the logits.
 
-    A line may start with a WordNet id, as in ILSVRC's `LOC_synset_mapping.txt`. Raises `DeepInsideError` for a
-    missing file and for empty lines between classes.
+    Lines may start with a WordNet id, as in ILSVRC's `LOC_synset_mapping.txt`. Raises `DeepInsideError` for a missing
+    file and for empty lines between classes.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DeepInsideError(f"{path}: expected a text file with one class name a line ({error})") from None
+        raise DeepInsideError(f"{path}: expected a text file with one class name per line ({error})") from None
     names = [line.strip() for line in lines]
     while names and not names[-1]:
         names.pop()

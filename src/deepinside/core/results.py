@@ -1,4 +1,4 @@
-"""What comes out: plain frozen values. Arrays stay on the network's small grid until asked for in photo pixels."""
+"""Results as frozen dataclasses. Arrays stay on the network's small grid until they are needed in photo pixels."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from deepinside.core.geometry import Box, Frame
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """Where the object is, on the network's grid, and the seeds it grew from.
+    """The mask of an object on the network's grid, the seeds of both labels, and the energy of the cut in nats.
 
-    `energy` is the cut's; it compares masks of one image under one recipe, nothing else.
+    Energies are comparable between masks of the same image under the same recipe only.
     """
 
     mask: Bool[np.ndarray, "height width"]
@@ -26,10 +26,10 @@ class Segmentation:
 
 @dataclass(frozen=True, eq=False)
 class Detection:
-    """One class in one photo: how sure the network is, which pixels decided, and where the object is.
+    """One class in one photo: its score, the pixels that the score depends on, and the object.
 
-    `score` is the logit, `probability` its softmax over all classes. `map` is the saliency on the network's grid,
-    never negative. `saliency`, `mask` and `box` are in photo pixels; `box` is the bounding box of `mask`.
+    `score` is the logit, and `probability` the softmax over all classes. `map` is the saliency on the network's grid, 0
+    or more. `saliency`, `mask` and `box` are in photo pixels; `box` is the bounding box of `mask`.
     """
 
     index: int
@@ -43,17 +43,17 @@ class Detection:
 
     @property
     def saliency(self) -> Float[np.ndarray, "rows columns"]:
-        """The saliency of every photo pixel, 0 where the network did not look."""
+        """The saliency of each photo pixel, 0 outside the region that the network saw."""
         return self.frame.map_to_photo(self.map)
 
     @property
     def mask(self) -> Bool[np.ndarray, "rows columns"]:
-        """The photo pixels of the object. Raises `DeepInsideError` where no object was asked for."""
+        """True on the photo pixels of the object. Raises `DeepInsideError` if the photo was explained without boxes."""
         return self.frame.mask_to_photo(self._found().mask)
 
     @property
     def box(self) -> Box:
-        """The object's box in whole photo pixels, half-open. Raises as `mask` does."""
+        """The bounding box of the object in whole photo pixels, half-open. Raises as `mask` does."""
         return self.frame.mask_box(self._found().mask)
 
     def _found(self) -> Segmentation:
@@ -64,7 +64,7 @@ class Detection:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What a classifier saw in one photo, the likeliest class first; `width` and `height` are the photo's."""
+    """The classes of one photo, the most probable first; `width` and `height` are those of the photo in pixels."""
 
     name: str
     width: int

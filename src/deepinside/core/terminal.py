@@ -1,4 +1,4 @@
-"""What a terminal shows: how far long work is, where a pipe gets nothing, and tables as wide as they are."""
+"""Progress bars that are shown on a terminal only, and tables that are never cut off."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Item = TypeVar("Item")
-Advance = Callable[[int, int, str], None]
+Advance = Callable[[int, int, str], None]  # steps done, steps in all, name of the current part
 
 
 def track(items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
-    """The items, with a bar on standard error while they are gone through, where somebody can see it."""
+    """Iterate over the items with a progress bar on standard error, if that is a terminal and `total` is 2 or more."""
     if total < 2 or not sys.stderr.isatty():
         return items
     from rich.console import Console
@@ -26,9 +26,12 @@ def track(items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
 
 @contextmanager
 def bar(what: str) -> Iterator[Advance]:
-    """A bar for work that tells by itself how far it is: `(done, whole, name of the part)`."""
+    """A progress bar for work that reports its own progress: call the yielded function with `(done, total, part)`.
+
+    The bar is drawn on standard error if that is a terminal; otherwise the function does nothing.
+    """
     if not sys.stderr.isatty():
-        yield lambda done, whole, part: None
+        yield lambda done, total, part: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -36,11 +39,11 @@ def bar(what: str) -> Iterator[Advance]:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what)
-        yield lambda done, whole, part: progress.update(task, description=part, completed=done, total=whole)
+        yield lambda done, total, part: progress.update(task, description=part, completed=done, total=total)
 
 
-def print_whole(table: Table) -> None:
-    """As wide as it has to be, on a narrow terminal, too: a figure cut short is worse than a long line."""
+def print_table(table: Table) -> None:
+    """Print a table as wide as its content, also on a narrower terminal, so that no figure is cut off."""
     from rich.console import Console
 
     console = Console(width=1000)

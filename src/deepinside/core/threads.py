@@ -1,8 +1,8 @@
-"""Several photos at once, on threads that share the processor's cores instead of all threads helping with each one.
+"""Run one function on several items at once, each on a thread of its own, and return the results in order.
 
-A network at work on one photo has little to share out: its deep layers are small, and threads that wait for each other
-cost more than they bring. Photos are independent, so each gets a thread; and while a device runs one photo's passes,
-the processor can cut another's masks.
+Explaining one photo does not keep many cores busy: the deep layers of a network are small, and threads that wait for
+each other cost more than they contribute. Photos are independent of each other, so each runs on its own thread with an
+equal share of PyTorch's threads. On an accelerator, the CPU segments one photo while the device works on another.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from typing import TypeVar
 
 import torch
 
-MOST = 4  # photos at once; each holds a pass of its own in memory, and Python itself runs on one core
+MAX_WORKERS = 4  # each holds the activations of one pass in memory, and Python code itself runs on one core
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`work(item)` of every item, in the order of the items, a few of them worked on ahead of what is asked for.
+    """Yield `work(item)` for every item, in the order of the items, while a few later items are already running.
 
-    An item alone is worked on in the caller's own thread, with all of PyTorch's. What `work` raises is raised when its
-    item's turn comes, and ends the run.
+    A single item runs in the caller's own thread, with all of PyTorch's threads. An exception of `work` is raised when
+    the result of its item is due, and ends the iteration.
 
     >>> list(in_order(len, ["a", "bcd"]))
     [1, 3]
     """
     items = iter(items)
-    first = list(islice(items, MOST))
+    first = list(islice(items, MAX_WORKERS))
     threads = torch.get_num_threads()
     workers = min(threads, len(first))
-    if workers < 2:  # a new thread would start PyTorch's threads anew, beside those that are there
+    if workers < 2:  # a worker thread would start a second set of PyTorch's threads beside the existing one
         yield from map(work, chain(first, items))
         return
-    pool = ThreadPoolExecutor(workers, initializer=_hold_to, initargs=(threads // workers, threads))
+    pool = ThreadPoolExecutor(workers, initializer=_limit_threads, initargs=(threads // workers, threads))
     waiting: deque[Future[Result]] = deque()
     try:
         for item in chain(first, items):
@@ -51,10 +51,10 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[
         pool.shutdown(cancel_futures=True)
 
 
-def _hold_to(threads: int, process: int) -> None:
-    """Let PyTorch use so many threads for what this one asks of it, and as many as before for all others."""
-    torch.get_num_threads()  # a thread's first call takes the process's number, and must not come later
-    torch.set_num_threads(threads)  # this thread's number, and the process's, which another thread puts back
+def _limit_threads(own: int, process: int) -> None:
+    """Let PyTorch use `own` threads for the calls of this thread, and `process` threads for all others, as before."""
+    torch.get_num_threads()  # a thread's first call copies the number of the process, so it has to come first
+    torch.set_num_threads(own)  # sets the number of this thread and of the process; another thread restores the latter
     other = Thread(target=torch.set_num_threads, args=(process,))
     other.start()
     other.join()

@@ -26,7 +26,7 @@ from deepinside.core.geometry import Box, Frame
 from deepinside.core.images import Photo, read
 from deepinside.core.labels import Labels
 from deepinside.core.results import Detection
-from deepinside.core.terminal import print_whole
+from deepinside.core.terminal import print_table
 from deepinside.data.boxes import Sample, Thing, marked_pixels, read_samples
 from deepinside.evaluation.baselines import cam_methods
 from deepinside.evaluation.metrics import (
@@ -171,7 +171,7 @@ class _Judge:
     def _of_map(self, scene: _Scene, map: Map, frame: Frame) -> Found:
         scores: dict[str, float] = {"pointing_game": float(pointing_game(map, frame, scene.truths))}
         if self.faithful:
-            shown = frame.on_copy(scene.frame.width, scene.frame.height).map_to_photo(map)
+            shown = frame.resized(scene.frame.width, scene.frame.height).map_to_photo(map)
             insertion, deletion = faithfulness(self.classifier.network, scene.image, shown, scene.asked)
             scores |= {"insertion_auc": insertion, "deletion_auc": deletion}
         pixels = pixel_counts(frame.map_to_photo(map), *scene.marked) if scene.marked else None
@@ -279,7 +279,7 @@ def evaluate_command(
     evaluation = evaluate(
         classifier, progress(samples), presets, seed=seed, baselines=baselines, faithful=faithful, sanity=sanity
     )
-    print_whole(table(evaluation))
+    print_table(table(evaluation))
     print(notes(evaluation, presets[0], baselines))
     _tell_failures(evaluation)
     if json_file:
