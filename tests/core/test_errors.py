@@ -1,0 +1,84 @@
+"""Messages that name the nearest spelling, and errors of other libraries and of the system in one line."""
+
+import pytest
+
+from deepinside.core.errors import DeepInsideError, brief, named, nearest, writing
+
+TABLE = {"gradient": 1, "deconvnet": 2, "guided": 3}
+
+
+@pytest.mark.parametrize(("wrong", "known", "told"), [
+    ("gradint", TABLE, "did you mean gradient?"),
+    ("tabbi", ["tabby", "tiger cat", "tub"], "did you mean tabby or tub?"),
+    ("xyz", ["alpha", "beta", "gamma", "delta"], "did you mean alpha or beta or gamma?"),  # none is similar
+    ("gradient", ["", "gradients"], "did you mean gradients?"),
+    ("anything", [], "there are none"),
+    ("anything", [""], "there are none"),
+])  # fmt: skip
+def test_nearest_suggests_known_names(wrong, known, told):
+    assert nearest(wrong, known) == told
+
+
+def test_nearest_suggests_no_more_than_asked_for():
+    assert nearest("a", ["a1", "a2", "a3"], count=2).count(" or ") == 1
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_known_name_is_looked_up(name):
+    assert named(name, TABLE, "a rule") == TABLE[name]
+
+
+def test_an_unknown_name_is_an_error_with_all_names_and_the_nearest():
+    with pytest.raises(DeepInsideError) as caught:
+        named("Guided", TABLE, "a rule")
+    assert str(caught.value) == ("expected a rule (gradient, deconvnet, guided), got 'Guided'; did you mean guided?")
+
+
+def test_a_name_whose_value_is_false_is_known():
+    assert named("none", {"none": None}, "an option") is None
+
+
+@pytest.mark.parametrize(("error", "told"), [
+    (ValueError("not\n  a\tnumber "), "not a number"),
+    (ValueError(), "ValueError"),
+    (RuntimeError(" \n "), "RuntimeError"),
+    (KeyError("images"), "'images'"),
+    (OSError(2, "No such file"), "[Errno 2] No such file"),
+])  # fmt: skip
+def test_other_errors_become_one_line(error, told):
+    assert brief(error) == told
+
+
+def test_a_long_error_is_cut():
+    told = brief(RuntimeError("size mismatch for conv1.weight\n" * 100))
+    assert len(told) == 160
+    assert told.startswith("size mismatch for conv1.weight size mismatch")
+
+
+def test_writing_makes_the_folder(tmp_path):
+    path = tmp_path / "a" / "b" / "c.txt"
+    with writing(path, "a text"):
+        path.write_text("x")
+    assert path.read_text() == "x"
+
+
+def test_what_the_system_refuses_is_an_error_with_the_path(tmp_path):
+    with pytest.raises(DeepInsideError) as caught, writing(tmp_path / "a.txt", "a text"):
+        (tmp_path / "none" / "a.txt").write_text("x")
+    assert str(caught.value) == f"{tmp_path / 'a.txt'}: expected a place to write a text (No such file or directory)"
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_a_file_in_the_folders_place_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    message = r"expected a place to write an image \((File exists|Not a directory)\)"
+    with pytest.raises(DeepInsideError, match=message), writing(tmp_path / "file" / "a.png", "an image"):
+        pytest.fail("the block must not run")
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), DeepInsideError("y")])
+def test_other_errors_pass_through_writing_unchanged(error, tmp_path):
+    with pytest.raises(type(error)) as caught, writing(tmp_path / "a.txt", "a text"):
+        raise error
+    assert caught.value is error

@@ -1,0 +1,73 @@
+"""Results in photo pixels, for a frame whose geometry is worked out by hand: a 40 x 20 photo on a 4 x 4 grid."""
+
+from dataclasses import FrozenInstanceError
+
+import numpy as np
+import pytest
+
+from deepinside.core.errors import DeepInsideError
+from deepinside.core.geometry import Box, Frame
+from deepinside.core.results import Detection, Explanation, Segmentation
+
+CENTRAL = Frame.center(40, 20, width=4, height=4)  # the columns 10 to 29; a cell is 5 x 5 photo pixels
+NOWHERE = np.zeros((4, 4), bool)
+
+
+def detection(mask, frame=CENTRAL, map=None):
+    found = None if mask is None else Segmentation(mask, mask, ~mask, 0.0)
+    values = np.ones((4, 4), np.float32) if map is None else map
+    return Detection(281, "tabby", "n02123045", 12.5, 0.75, frame, values, found)
+
+
+def cells(*chosen):
+    mask = NOWHERE.copy()
+    for row, column in chosen:
+        mask[row, column] = True
+    return mask
+
+
+def test_mask_is_each_cells_block_of_photo_pixels():
+    expected = np.zeros((20, 40), bool)
+    expected[5:10, 15:20] = True  # row 1, column 1
+    expected[15:20, 25:30] = True  # row 3, column 3
+    np.testing.assert_array_equal(detection(cells((1, 1), (3, 3))).mask, expected)
+
+
+def test_box_bounds_the_mask_and_is_half_open():
+    found = detection(cells((1, 1), (3, 2)))
+    assert found.box == Box(15, 5, 25, 20)
+    y, x = np.nonzero(found.mask)
+    assert found.box.as_tuple() == (x.min(), y.min(), x.max() + 1, y.max() + 1)
+
+
+def test_saliency_is_the_map_inside_the_region_and_zero_outside():
+    rows = np.arange(4, dtype=np.float32)[:, None].repeat(4, axis=1)  # the value of a cell is its row
+    saliency = detection(None, map=rows).saliency
+    assert saliency.shape == (20, 40)
+    assert (saliency[:, :10] == 0).all()
+    assert (saliency[:, 30:] == 0).all()
+    # The centers of rows 0 and 1 are at photo rows 2.5 and 7.5; between them the map rises by 1 in 5 pixels.
+    np.testing.assert_allclose(saliency[:10, 20], [0, 0, 0, 0.2, 0.4, 0.6, 0.8, 1, 1.2, 1.4], atol=1e-6)
+
+
+@pytest.mark.parametrize("wanted", ["mask", "box"])
+def test_saliency_alone_has_neither_mask_nor_box(wanted):
+    found = detection(None)
+    assert found.saliency.max() == 1
+    with pytest.raises(DeepInsideError, match="expected an explanation with boxes, got saliency alone"):
+        getattr(found, wanted)
+
+
+def test_an_empty_mask_has_no_box():
+    assert not detection(NOWHERE).mask.any()
+    with pytest.raises(DeepInsideError, match="empty"):
+        _ = detection(NOWHERE).box
+
+
+def test_results_cannot_be_changed():
+    found = detection(cells((0, 0)))
+    explained = Explanation("cat.jpg", 40, 20, "lite0", "best", (found,))
+    with pytest.raises(FrozenInstanceError):
+        found.label = "tiger cat"
+    with pytest.raises(FrozenInstanceError):
+        explained.objects = ()
