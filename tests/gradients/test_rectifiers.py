@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import _get_current_function_mode_stack
 
 from deepinside.core.errors import DeepInsideError
+from deepinside.gradients import rectifiers
 from deepinside.gradients.rectifiers import RULES, RectifierRule, check_interceptable
 
 ZERO = torch.zeros(())
@@ -169,7 +170,7 @@ def test_an_in_place_call_on_a_view_reaches_its_base(rule):
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_the_output_may_be_written_over_before_the_way_back(rule):
+def test_the_output_may_be_overwritten_before_the_backward_pass(rule):
     x, signal = torch.tensor(X), torch.tensor(SIGNAL)
     _, pulled, _ = pull(lambda x: x.clamp(min=0).mul_(2).add_(1), x, signal, rule)
     assert torch.equal(pulled, rule_of_the_paper(x, 2 * signal, rule))
@@ -184,7 +185,7 @@ def test_every_precision(dtype, rule):
     assert torch.equal(pulled, rule_of_the_paper(x, signal, rule, 6))
 
 
-@given(st.lists(st.tuples(*[st.floats(-8, 8, width=32)] * 2), min_size=1), st.sampled_from(RULES))
+@given(st.lists(st.tuples(*[st.floats(-8, 8, width=32)] * 2), min_size=1), st.sampled_from(list(RULES)))
 @settings(max_examples=50, deadline=None)
 def test_the_rule_holds_for_any_numbers_zero_included(pairs, rule):
     x, signal = torch.tensor(pairs).unbind(1)
@@ -626,7 +627,7 @@ def test_a_learned_ceiling_clips_and_gets_no_signal():
 
 
 def test_an_unknown_rule_is_an_error_that_names_the_known_ones():
-    with pytest.raises(DeepInsideError, match=r"gradient, deconvnet, guided; got 'guide'"):
+    with pytest.raises(DeepInsideError, match=r"gradient, deconvnet, guided\), got 'guide'; did you mean guided"):
         RectifierRule("guide")
 
 
@@ -735,3 +736,29 @@ def test_checkpointed_networks_are_out_of_reach():
         check_interceptable(network)
     with pytest.raises(DeepInsideError, match="checkpointed"):
         check_interceptable(torchvision.models.DenseNet(4, (1,), 4, memory_efficient=True))
+
+
+# --- One more rule
+
+
+def test_a_rule_is_one_entry_of_the_table(monkeypatch):
+    """Passes what is negative, where the unit was open: no published rule, but one that can be worked out by hand."""
+    entry = rectifiers.Rule("inverted", "", lambda signal, closed: (signal >= 0) | closed)
+    monkeypatch.setattr(rectifiers, "RULES", {**RULES, "inverted": entry})
+    x = torch.tensor([-1.0, 2.0, 3.0, 7.0], requires_grad=True)
+    with RectifierRule("inverted"):
+        y = F.relu6(x)
+    (gradient,) = torch.autograd.grad(y, x, torch.tensor([-1.0, 5.0, -5.0, -9.0]))
+    assert gradient.tolist() == [0, 0, -5, 0]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_table_says_what_the_rules_do(rule):
+    """The mask in the table, also that of "gradient", which runs PyTorch's own pass."""
+    x = torch.tensor([-1.0, -1.0, 2.0, 2.0, 9.0, 9.0], requires_grad=True)
+    signal = torch.tensor([3.0, -3.0, 3.0, -3.0, 3.0, -3.0])
+    with RectifierRule(rule):
+        y = F.relu6(x)
+    (gradient,) = torch.autograd.grad(y, x, signal)
+    closed = torch.tensor([True, True, False, False, True, True])
+    assert gradient.tolist() == signal.masked_fill(RULES[rule].blocks(signal, closed), 0).tolist()

@@ -1,8 +1,8 @@
-"""How the numbers a layer returns lie on the picture: maps, maps with the channels last, or a grid of tokens.
+"""The spatial layout of a layer's output: maps, maps with the channels last, or a grid of tokens.
 
-Convolutional layers return (batch, channels, rows, columns), some (Swin's) (batch, rows, columns, channels). Token
-networks return (batch, tokens, channels), where a few prefix tokens (class, registers) come before those of the grid.
-Nothing but the shape tells, so the picture's own proportions decide where there is a choice.
+Convolutional layers return (batch, channels, rows, columns); some networks, such as Swin, return (batch, rows, columns,
+channels). Transformers return (batch, tokens, channels), where a few prefix tokens (class token, registers) precede the
+tokens of the grid. The layout is inferred from the shape; where several fit, the aspect ratio of the input decides.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from torch import Tensor
 
 from deepinside.core.errors import DeepInsideError
 
-SMALLEST = 4  # tokens on a side: fewer could be anything
+SMALLEST = 4  # tokens on a side: with fewer, too many shapes would pass for a grid
 PREFIXES = range(9)  # class token, distillation token, registers
-SLACK = 0.08  # how far the proportions of a grid may be off, where a picture is not a multiple of its patches
+SLACK = 0.08  # relative error of a grid's aspect ratio, for inputs whose sides are no multiples of the patch size
 SQUARE = (1, 1)
 
 
 class Grid(NamedTuple):
-    """Rows and columns of a layer's output; `tokens` is how many come before the grid, or None for maps."""
+    """Rows and columns of a layer's output; `prefix` is the number of tokens before the grid, or None for maps."""
 
     rows: int
     columns: int
@@ -31,13 +31,13 @@ class Grid(NamedTuple):
     prefix: int | None = None
 
 
-def find_grid(shape: Sequence[int], picture: tuple[int, int] = SQUARE) -> Grid | None:
-    """The grid in an output of this shape for pictures of (height, width), or None where there is none.
+def find_grid(shape: Sequence[int], size: tuple[int, int] = SQUARE) -> Grid | None:
+    """The grid in an output of this shape for inputs of `size` (height, width), or None if there is none.
 
     >>> find_grid((1, 197, 384))
     Grid(rows=14, columns=14, channels_last=False, prefix=1)
     """
-    aspect = picture[0] / picture[1]
+    aspect = size[0] / size[1]
     if len(shape) == 4:
         first, last = Grid(shape[2], shape[3]), Grid(shape[1], shape[2], channels_last=True)
         return min(first, last, key=lambda grid: abs(math.log(max(grid.rows, 1) / max(grid.columns, 1) / aspect)))
@@ -45,13 +45,13 @@ def find_grid(shape: Sequence[int], picture: tuple[int, int] = SQUARE) -> Grid |
 
 
 def as_grid(
-    output: Float[Tensor, "batch ..."], picture: tuple[int, int] = SQUARE
+    output: Float[Tensor, "batch ..."], size: tuple[int, int] = SQUARE
 ) -> Float[Tensor, "batch channels rows columns"]:
     """A layer's output, or its gradient, as maps.
 
     Args:
-        output: what a layer returned, batch first.
-        picture: height and width of what the network saw, in any unit: only their ratio counts.
+        output: a layer's output, batch first.
+        size: height and width of the network's input, in any unit, since only their ratio is used.
 
     Raises `DeepInsideError` for an output without a grid.
 
@@ -59,7 +59,7 @@ def as_grid(
     >>> as_grid(torch.zeros(2, 1 + 14 * 14, 384)).shape
     torch.Size([2, 384, 14, 14])
     """
-    grid = find_grid(output.shape, picture)
+    grid = find_grid(output.shape, size)
     if grid is None:
         raise DeepInsideError(
             f"expected a layer with a grid, (batch, channels, rows, columns) or (batch, tokens, channels), got "
@@ -75,7 +75,7 @@ def _token_grid(tokens: int, aspect: float) -> Grid | None:
     for prefix in PREFIXES:
         rows = round(math.sqrt(max(tokens - prefix, 0) * aspect))
         columns = (tokens - prefix) // max(rows, 1)
-        slack = 0 if aspect == 1 else SLACK  # a square picture has a square grid
+        slack = 0 if aspect == 1 else SLACK  # a square input has a square grid
         fits = rows * columns == tokens - prefix and abs(rows / max(columns, 1) / aspect - 1) <= slack
         if fits and min(rows, columns) >= SMALLEST:
             return Grid(rows, columns, prefix=prefix)

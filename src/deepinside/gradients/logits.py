@@ -1,4 +1,4 @@
-"""Class scores out of whatever a network returns."""
+"""Find the class scores in the output of any network."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from deepinside.core.errors import DeepInsideError
 
 
 def logits_of(output: object, batch: int) -> Float[Tensor, "batch classes"]:
-    """The logits in whatever a network returns: a tensor, the first of a tuple, `.logits` or a dict's `"logits"`.
+    """The logits in a network's output: a tensor, the first item of a tuple, `.logits`, or the `"logits"` of a dict.
 
-    Raises `DeepInsideError` where there is no finite tensor of shape (batch, classes).
+    Raises `DeepInsideError` unless they are a finite tensor of shape (batch, classes).
     """
     logits = _unwrap(output)
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != batch:
         came = tuple(logits.shape) if isinstance(logits, Tensor) else type(output).__name__
         raise DeepInsideError(
             f"expected the network to return logits of shape ({batch}, classes), got {came}; wrap it in a module "
-            "that does"
+            "that returns logits"
         )
     if not logits.isfinite().all():
         raise DeepInsideError(

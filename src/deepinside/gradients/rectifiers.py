@@ -1,31 +1,32 @@
 """Backward rules of the rectifier: gradient, DeconvNet and guided back-propagation (paper, Sect. 4).
 
-Back through X_{n+1} = max(X_n, 0), with R_{n+1} the signal coming down, the rules differ in one mask:
+For a rectifier X' = max(X, 0) and the signal R' that arrives from the layer above, the rules differ in one mask:
 
-    gradient   R_n = R_{n+1} 1(X_n > 0)                   back-propagation: the layer's input decides
-    deconvnet  R_n = R_{n+1} 1(R_{n+1} > 0)               Zeiler & Fergus 2014: the signal decides
-    guided     R_n = R_{n+1} 1(X_n > 0) 1(R_{n+1} > 0)    Springenberg et al. 2015: both
+    gradient   R = R' 1(X > 0)              back-propagation: the input of the rectifier decides
+    deconvnet  R = R' 1(R' > 0)             Zeiler & Fergus 2014: the signal decides
+    guided     R = R' 1(X > 0) 1(R' > 0)    Springenberg et al. 2015: both decide
 
-Everything else on the way back is plain back-propagation, which the paper shows to be what a DeconvNet does:
-convolution with the flipped kernel, and max-pooling by the arg max, the DeconvNet's switch.
+Everything else in the backward pass is plain back-propagation. As the paper shows, this is what a DeconvNet computes:
+convolution with the flipped kernel, and max-pooling routed to the arg max, which DeconvNet calls switches.
 
-A rule intercepts the *calls* of the rectifier in this thread, however they are spelled, and attaches nothing
-to the network; so there is nothing to undo, and other threads may use the same network under other rules.
-No interception can see a rectifier written as arithmetic (`x * (x > 0)`, `torch.where(x > 0, x, 0)`), one
-fused into a kernel (`nn.RNN(nonlinearity="relu")`), or code that Python no longer runs, or runs anew on the
-way back: the first is missed, the second an error, and `check_interceptable` finds the rest.
+A rule intercepts the *calls* of rectifiers in the current thread, in any spelling. It attaches nothing to the network,
+so there is nothing to undo, and other threads may use the same network under other rules. Three things cannot be
+intercepted: rectifiers written as arithmetic (`x * (x > 0)`, `torch.where(x > 0, x, 0)`), which go unnoticed;
+rectifiers inside a fused kernel (`nn.RNN(nonlinearity="relu")`), which raise an error; and code that does not run in
+Python, or that is run again during the backward pass, which `check_interceptable` finds.
 
-A clipped rectifier, min(max(X_n, 0), c) with c = 6 in ReLU6, saturates: its gradient is masked by
-1(0 < X_n < c). DeconvNet looks at the signal alone, so the clip does not enter; guided multiplies both masks,
-as ever. Leaky rectifiers, clamps to another floor and smooth activations are left alone.
+A clipped rectifier, min(max(X, 0), c) with c = 6 for ReLU6, saturates, so its gradient is masked by 1(0 < X < c).
+DeconvNet looks at the signal alone, so the clip has no effect there; the guided rule multiplies both masks, as always.
+Leaky rectifiers, clamps with another lower bound and smooth activations are left alone.
 
-Shapes: any; a rectifier acts on each number by itself.
+Shapes: any; a rectifier acts on each number separately.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -34,30 +35,59 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from deepinside.core.errors import DeepInsideError
+from deepinside.core.errors import DeepInsideError, named
 
-RULES = ("gradient", "deconvnet", "guided")
+Blocks = Callable[[Tensor, Tensor], Tensor]
+
+
+class Rule(NamedTuple):
+    """One backward rule of the rectifier.
+
+    Attributes:
+        title: its name in figures.
+        formula: what it passes, for figures, with X, R' and R as above.
+        blocks: from the signal R' and the mask of closed units (X <= 0, or X >= c under a clip), both of the same
+            shape, to the mask of numbers that become 0. A NaN must not be blocked, so that the caller sees it.
+    """
+
+    title: str
+    formula: str
+    blocks: Blocks
+
+
+# A new rule is one more entry. "gradient" runs PyTorch's own backward pass; its entry documents the mask.
+RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        "gradient": Rule("gradient", "R = R' · 1(X > 0)\nwhere the input was positive", lambda signal, closed: closed),
+        "deconvnet": Rule(
+            "DeconvNet", "R = R' · 1(R' > 0)\nwhere the signal is positive", lambda signal, closed: signal <= 0
+        ),
+        "guided": Rule(
+            "guided", "R = R' · 1(X > 0) · 1(R' > 0)\nwhere both are", lambda signal, closed: (signal <= 0) | closed
+        ),
+    }
+)
 
 
 class RectifierRule(TorchFunctionMode):
-    """Within the block, rectifier calls of this thread send the signal back by the rule of that name.
+    """A context in which the rectifier calls of this thread back-propagate by the named rule.
 
-    The graph remembers the rule: back-propagate inside the block or after it. Forward values never change.
-    Of nested blocks the innermost decides. "gradient" is PyTorch's own to the bit, also at X_n = 0 exactly,
-    where `relu` passes nothing and `clamp` everything; "guided" passes nothing there, whatever the spelling.
+    The autograd graph remembers the rule: call `backward` inside the block or after it. Forward values never change.
+    In nested blocks the innermost rule applies. "gradient" equals PyTorch's own gradient to the bit, also at X = 0,
+    where `relu` passes nothing and `clamp` passes everything; "guided" passes nothing there in any spelling.
 
     Args:
         name: one of `RULES`.
 
     Attributes:
-        rectifiers: how many rectifier calls the block met, by spelling: `{"F.relu": 7, "torch.clamp": 1}`. Calls on
-            tensors that ask for no gradient do not count: nothing comes back through them.
-        others: how many calls of other activations it met, by name: there the rule does not act, and the
-            signal goes back by the plain gradient.
-        detached: how many of the rectifier calls ran with gradients off, where no rule can act.
+        rectifiers: number of rectifier calls in the block, by spelling: `{"F.relu": 7, "torch.clamp": 1}`. Calls on
+            tensors that require no gradient are not counted, since no signal passes them.
+        others: number of calls of other activations, by name. The rule does not act there: they pass the plain
+            gradient.
+        detached: number of rectifier calls that ran with gradients disabled, where no rule can act.
 
     Raises:
-        DeepInsideError: an unknown name; at the end of a block without an error of its own, as `check`.
+        DeepInsideError: for an unknown name; and at the end of a block that raised no other error, as `check` does.
 
     Source: Sect. 4 of the paper; Springenberg et al., arXiv 1412.6806, for "guided".
 
@@ -72,8 +102,7 @@ class RectifierRule(TorchFunctionMode):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        if name not in RULES:
-            raise DeepInsideError(f"the rectifier rule must be one of {', '.join(RULES)}; got {name!r}")
+        self._blocks = named(name, RULES, "a rectifier rule").blocks
         self.name = name
         self.rectifiers: Counter[str] = Counter()
         self.others: Counter[str] = Counter()
@@ -81,42 +110,42 @@ class RectifierRule(TorchFunctionMode):
 
     @property
     def count(self) -> int:
-        """Rectifier calls met since the block began."""
+        """Number of rectifier calls since the block began."""
         return self.rectifiers.total()
 
     def check(self) -> None:
-        """Raise a DeepInsideError if the rule could not act: what comes back is then a plain gradient.
+        """Raise `DeepInsideError` if the rule could not act, so that the result would be a plain gradient.
 
-        That is a rule other than "gradient" that met no rectifier, one inside a fused kernel, or one that ran
-        with gradients off.
+        This applies to a rule other than "gradient" if there was no rectifier, one inside a fused kernel, or one that
+        ran with gradients disabled.
         """
         if self.name == "gradient":
             return
         if sealed := sorted(_SEALED & self.others.keys()):
             raise DeepInsideError(
-                f"the rule {self.name!r} must reach every rectifier, but {sealed[0]} applies its own inside "
-                f"one kernel; write that layer out with torch.relu, or use rule='gradient'"
+                f"expected rectifiers that the rule {self.name!r} can reach, got {sealed[0]}, which applies its own "
+                f"inside one kernel; write that layer out with torch.relu, or use rule='gradient'"
             )
         if self.detached:
             raise DeepInsideError(
-                f"the rule {self.name!r} needs gradients, but {self.detached} of {self.count} rectifiers ran "
-                f"without: under torch.no_grad, in a re-entrant checkpoint or in an autograd.Function of the "
-                f"network's; run that part with gradients, or use rule='gradient'"
+                f"expected gradients for the rule {self.name!r}, but {self.detached} of {self.count} rectifiers ran "
+                f"without them: under torch.no_grad, in a re-entrant checkpoint or in an autograd.Function of the "
+                f"network; run that part with gradients, or use rule='gradient'"
             )
         if not self.count:
             raise DeepInsideError(
-                f"the rule {self.name!r} acts on rectifiers (ReLU, ReLU6, clamp(min=0), ...), but the "
-                f"forward pass met none{self._instead()}, or use rule='gradient', which holds for any network"
+                f"expected rectifiers (ReLU, ReLU6, clamp(min=0), ...) for the rule {self.name!r} to act on, but the "
+                f"forward pass met none{self._instead()}, or use rule='gradient', which is defined for any network"
             )
 
     def _instead(self) -> str:
         if not self.others:
-            return "; run the network inside the block, and spell its rectifiers as calls"
+            return "; run the network inside the block, with rectifiers that are function calls"
         met = ", ".join(f"{name} ({calls}x)" for name, calls in self.others.most_common())
         return (
             f", only {met}. DeconvNet and guided back-propagation are defined by a rectifier's on/off mask; "
-            f"these activations have a slope instead, so a {self.name!r} map would be the plain gradient "
-            f"under another name. Explain a network of rectifiers"
+            f"these activations have none, so a {self.name!r} map would be the plain gradient under another name; "
+            f"explain a network with rectifiers"
         )
 
     def __enter__(self) -> RectifierRule:
@@ -139,29 +168,29 @@ class RectifierRule(TorchFunctionMode):
         spelling = _SPELLINGS.get(function)
         clamp = spelling and spelling.read(args, kwargs)
         if not spelling or not clamp:
-            if function in _OTHERS and _leads_back(*args[:1]):
+            if function in _OTHERS and _may_carry_gradient(*args[:1]):
                 self.others[_OTHERS[function]] += 1
             return func(*args, **kwargs)
-        if not _leads_back(clamp.signal):
+        if not _may_carry_gradient(clamp.signal):
             return func(*args, **kwargs)
 
         self.rectifiers[spelling.label] += 1
         self.detached += not torch.is_grad_enabled()
-        with torch._C.DisableTorchFunction():  # an outer rule must not act again on what this one does
+        with torch._C.DisableTorchFunction():  # an outer rule must not act on the calls made here
             if self.name == "gradient":
                 return func(*args, **kwargs)
-            output = _Rectify.apply(clamp.signal, clamp.ceiling, self.name == "guided")
-            # Copied back, so that all who hold the tensor or a view of it see the change, autograd included.
+            output = _Rectify.apply(clamp.signal, clamp.ceiling, self._blocks)
+            # Copied back, so that every holder of the tensor or of a view of it sees the change, autograd included.
             in_place = spelling.in_place or kwargs.get("inplace")
             return clamp.signal.copy_(output) if in_place else output
 
 
 def check_interceptable(network: nn.Module) -> None:
-    """Raise a DeepInsideError if part of the network runs where a rule cannot see its rectifiers.
+    """Raise `DeepInsideError` if part of the network runs where a rule cannot intercept its rectifiers.
 
-    Scripted and traced modules no longer run in Python; of compiled ones PyTorch does not promise that they
-    keep to a rule; data-parallel ones run in other threads; checkpointed ones run again on the way back,
-    where PyTorch has put every interception aside. The rule "gradient" has no need of this.
+    Scripted and traced modules do not run in Python; compiled ones are not guaranteed to respect a rule; data-parallel
+    ones run in other threads; checkpointed ones run again during the backward pass, where PyTorch disables all
+    interception. The rule "gradient" does not need this check.
 
     >>> check_interceptable(nn.Sequential(nn.Linear(2, 2), nn.ReLU()))
     """
@@ -170,49 +199,47 @@ def check_interceptable(network: nn.Module) -> None:
             if found(module):
                 part = f"its part {path!r}" if path else "the network"
                 raise DeepInsideError(
-                    f"a rectifier rule needs a network whose rectifiers run as Python calls in this thread, "
+                    f"expected a network whose rectifiers run as Python calls in this thread, as rules need, "
                     f"but {part} is {what}; {remedy}, or use rule='gradient'"
                 )
 
 
 class _Rectify(torch.autograd.Function):
-    """min(max(signal, 0), ceiling) forward; DeconvNet's or the guided rule backward."""
+    """Forward min(max(x, 0), ceiling); backward the rule that `blocks` defines."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(signal: Tensor, ceiling: float | Tensor | None, guided: bool) -> Tensor:
-        rectified = signal.clamp(min=0)
+    def forward(x: Tensor, ceiling: float | Tensor | None, blocks: Blocks) -> Tensor:
+        rectified = x.clamp(min=0)
         return rectified if ceiling is None else rectified.clamp(max=ceiling)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Any, bool], output: Tensor) -> None:
-        signal, ceiling, guided = inputs
-        # A mask, not the signal or the output: the network may write over either before the way back.
-        ctx.save_for_backward(_closed(signal, ceiling) if guided else None)
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Any, Blocks], output: Tensor) -> None:
+        x, ceiling, ctx.blocks = inputs
+        # A mask, not the input or the output: the network may overwrite either before the backward pass.
+        ctx.save_for_backward(_closed(x, ceiling))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (closed,) = ctx.saved_tensors
-        # Blocked rather than passed: a NaN compares false, so it stays for the caller to see.
-        blocked = grad <= 0 if closed is None else (grad <= 0) | closed
-        return grad.masked_fill(blocked, 0), None, None
+        return grad.masked_fill(ctx.blocks(grad, closed), 0), None, None
 
 
-def _closed(signal: Float[Tensor, "*shape"], ceiling: float | Tensor | None) -> Bool[Tensor, "*shape"]:
-    return signal <= 0 if ceiling is None else (signal <= 0) | (signal >= ceiling)
+def _closed(x: Float[Tensor, "*shape"], ceiling: float | Tensor | None) -> Bool[Tensor, "*shape"]:
+    return x <= 0 if ceiling is None else (x <= 0) | (x >= ceiling)
 
 
-def _leads_back(signal: Any = None) -> bool:
-    """Whether a signal can come back through a call on this tensor: those below the place that is looked at cannot.
+def _may_carry_gradient(x: Any = None) -> bool:
+    """Whether a gradient can pass a call on this tensor; calls below the layer of interest cannot carry one.
 
-    With gradients off nobody knows; `detached` counts such calls.
+    With gradients disabled this is unknown; `detached` counts such calls.
     """
-    return not isinstance(signal, Tensor) or signal.requires_grad or not torch.is_grad_enabled()
+    return not isinstance(x, Tensor) or x.requires_grad or not torch.is_grad_enabled()
 
 
 class _Clamp(NamedTuple):
-    """What a call asks for: min(max(signal, floor), ceiling). None is no bound."""
+    """The bounds that a call applies: min(max(signal, floor), ceiling), where None is no bound."""
 
     signal: Any
     floor: Any
@@ -220,7 +247,7 @@ class _Clamp(NamedTuple):
 
 
 def _read_maximum(input: Any, other: Any = None) -> _Clamp:
-    """`max(x, y)` is symmetric: the constant is the side without a gradient. `max(x, dim)` has no floor."""
+    """`max(x, y)` is symmetric, so the argument without a gradient is the floor. `max(x, dim)` has none."""
     if not isinstance(other, Tensor):
         return _Clamp(input, None)
     return _Clamp(other, input) if other.requires_grad else _Clamp(input, other)
@@ -230,7 +257,7 @@ def _read_threshold(input: Any, threshold: Any, value: Any, inplace: bool = Fals
     return _Clamp(input, value if threshold == value else None)
 
 
-# Every name under which PyTorch offers a clamp, and how to read its arguments; each with a trailing `_` too.
+# Every name of a clamp in PyTorch, with a reader of its arguments; each name also exists with a trailing `_`.
 _READERS: dict[str, Callable[..., _Clamp]] = {
     "relu": lambda input, inplace=False: _Clamp(input, 0),
     "relu6": lambda input, inplace=False: _Clamp(input, 0, 6),
@@ -247,14 +274,14 @@ _HOMES = {"F": F, "torch": torch, "Tensor": Tensor, "torch._C._nn": torch._C._nn
 
 
 class _Spelling(NamedTuple):
-    """One function object that may be a rectifier."""
+    """A function that is a rectifier for some arguments."""
 
     label: str
     reader: Callable[..., _Clamp]
     in_place: bool
 
     def read(self, args: Any, kwargs: dict[str, Any]) -> _Clamp | None:
-        """The clamp, if this call of the function is a rectifier."""
+        """The bounds of this call if it is a rectifier, else None."""
         try:
             clamp = self.reader(*args, **kwargs)
         except TypeError:  # another overload: `x.max(dim=1, keepdim=True)`, `out=...`
@@ -263,7 +290,7 @@ class _Spelling(NamedTuple):
 
 
 def _is_rectifier(clamp: _Clamp) -> bool:
-    """Whether the floor is zero and the output is like the signal. Integers carry no gradient to speak of."""
+    """Whether the floor is zero and the output has the shape and type of the input. Integers carry no gradient."""
     if not isinstance(clamp.signal, Tensor) or not clamp.signal.is_floating_point():
         return False
     bounds = [bound for bound in clamp[1:] if isinstance(bound, Tensor)]
@@ -282,7 +309,7 @@ def _is_zero(floor: Any) -> bool:
 
 
 def _named(names: Any) -> Iterator[tuple[Any, str, str]]:
-    """The function objects of these names, with where they live."""
+    """The functions of these names, with the namespace that each is found in."""
     for home, namespace in _HOMES.items():
         for name in names:
             for spelled in (name, f"{name}_"):
@@ -292,20 +319,20 @@ def _named(names: Any) -> Iterator[tuple[Any, str, str]]:
 
 
 _SPELLINGS: dict[Any, _Spelling] = {}
-for _function, _home, _name in _named(_READERS):  # F.relu_ is torch.relu_: the first name stays
+for _function, _home, _name in _named(_READERS):  # F.relu_ is torch.relu_: the first name is kept
     _reader = _READERS[_name.removesuffix("_")]
     _SPELLINGS.setdefault(_function, _Spelling(f"{_home}.{_name}", _reader, _name.endswith("_")))
 
 _SEALED = {"rnn_relu", "rnn_relu_cell"}
 
-# Activations that are no rectifiers, to be named where a rule finds nothing to act on.
+# Activations that are not rectifiers, named in the error where a rule has nothing to act on.
 _ACTIVATIONS = [
     "gelu", "silu", "mish", "hardswish", "hardsigmoid", "leaky_relu", "prelu", "rrelu",
     "elu", "selu", "celu", "softplus", "softsign", "logsigmoid", "sigmoid", "tanh",
 ]  # fmt: skip
 _OTHERS = {function: name.removesuffix("_") for function, _, name in _named([*_ACTIVATIONS, *_SEALED])}
 
-# timm's flag and the densenets'; unlike others they act in eval mode too.
+# The flags of timm and of densenets, which are in effect in eval mode, too.
 _CHECKPOINTING = ("grad_checkpointing", "memory_efficient")
 
 _OBSTACLES: tuple[tuple[Callable[[nn.Module], bool], str, str], ...] = (
