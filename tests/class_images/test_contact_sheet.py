@@ -1,4 +1,4 @@
-"""The contact sheet: every picture in its place, every caption whole."""
+"""The contact sheet: every image in its position, every caption complete."""
 
 import numpy as np
 import pytest

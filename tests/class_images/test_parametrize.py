@@ -1,4 +1,4 @@
-"""Spectra and colors, against the slow way."""
+"""Spectra against sums of cosines, and colors against their declared axes."""
 
 import math
 

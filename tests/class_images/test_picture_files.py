@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and that say what was put into them."""
+"""Files that are complete or absent, and whose metadata can be read back."""
 
 import numpy as np
 import pytest

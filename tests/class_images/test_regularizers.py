@@ -1,4 +1,4 @@
-"""Each charge against its formula, pixel by pixel."""
+"""Each penalty against its formula, pixel by pixel."""
 
 import pytest
 import torch
@@ -19,14 +19,14 @@ def test_l2_is_the_sum_of_squares_from_the_origin(images):
 
 
 def test_total_variation_averages_neighbors(images):
-    for charge, image in zip(total_variation(images), images, strict=True):
+    for penalty, image in zip(total_variation(images), images, strict=True):
         across = [abs(float(image[c, y, x + 1] - image[c, y, x])) for c in range(3) for y in range(5) for x in range(5)]
         down = [abs(float(image[c, y + 1, x] - image[c, y, x])) for c in range(3) for y in range(4) for x in range(6)]
-        assert float(charge) == pytest.approx(sum(across) / len(across) + sum(down) / len(down))
+        assert float(penalty) == pytest.approx(sum(across) / len(across) + sum(down) / len(down))
 
 
-def test_detail_is_what_a_box_blur_takes_away(images):
-    for charge, image in zip(detail(images), images, strict=True):
+def test_detail_is_what_a_box_blur_removes(images):
+    for penalty, image in zip(detail(images), images, strict=True):
         total = 0.0
         for c in range(3):
             for y in range(5):
@@ -37,7 +37,7 @@ def test_detail_is_what_a_box_blur_takes_away(images):
                         for dx in (-1, 0, 1)
                     ]
                     total += float(image[c, y, x] - sum(around) / 9) ** 2
-        assert float(charge) == pytest.approx(total / 90)
+        assert float(penalty) == pytest.approx(total / 90)
     checkers = (torch.arange(6)[:, None] + torch.arange(6)) % 2
     waves = torch.arange(6).expand(6, 6) / 5
     rough, smooth = (detail(plane.double().expand(1, 3, 6, 6)) for plane in (checkers, waves))

@@ -1,4 +1,4 @@
-"""Each piece against what it should do to a picture whose answer is known."""
+"""Each transform on images for which the result is known."""
 
 import math
 
@@ -7,11 +7,21 @@ import torch
 import torch.nn.functional as F
 from torch import Generator
 
-from deepinside.class_images.transforms import Crop, Grain, Jitter, Mirror, Recolor, Rotation, Seen, Shear, viewed
+from deepinside.class_images.transforms import (
+    Crop,
+    Jitter,
+    Mirror,
+    Noise,
+    RandomView,
+    Recolor,
+    Rotation,
+    Shear,
+    apply_transforms,
+)
 
 
 def ramp(height=16, width=16):
-    """Red is x and green is y, from -1 to 1 over the picture's edges: a view tells where it looked."""
+    """Red is x and green is y, from -1 to 1 between the edges, so that the colors of a view are its coordinates."""
     y = (torch.arange(height) * 2 + 1) / height - 1
     x = (torch.arange(width) * 2 + 1) / width - 1
     return torch.stack([x.expand(height, width), y[:, None].expand(height, width), torch.zeros(height, width)])[None]
@@ -32,13 +42,13 @@ def draws(piece, count=300):
 
 def test_still_view_is_the_image():
     images = torch.rand(2, 3, 8, 12)
-    torch.testing.assert_close(Seen((), sizes=((8, 12),))(images, Generator()), images, atol=1e-6, rtol=0)
+    torch.testing.assert_close(RandomView((), sizes=((8, 12),))(images, Generator()), images, atol=1e-6, rtol=0)
 
 
 def test_motions_are_applied_in_order_and_resampled_once():
     half = Fixed([[0.5, 0.0, 0.0], [0.0, 0.5, 0.0], [0.0, 0.0, 1.0]])
     aside = Fixed([[1.0, 0.0, 0.5], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    view = Seen((half, aside), sizes=((8, 8),))(ramp(), Generator())
+    view = RandomView((half, aside), sizes=((8, 8),))(ramp(), Generator())
     x, y = ramp(8, 8)[0, :2]
     torch.testing.assert_close(view[0, 0], 0.5 * (x + 0.5), atol=1e-5, rtol=0)
     torch.testing.assert_close(view[0, 1], 0.5 * y, atol=1e-5, rtol=0)
@@ -46,19 +56,19 @@ def test_motions_are_applied_in_order_and_resampled_once():
 
 def test_beyond_the_edge_the_image_is_mirrored():
     aside = Fixed([[1.0, 0.0, 0.5], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    view = Seen((aside,), sizes=((16, 16),))(ramp(), Generator())
+    view = RandomView((aside,), sizes=((16, 16),))(ramp(), Generator())
     torch.testing.assert_close(view[..., 12:], ramp()[..., 12:].flip(-1), atol=1e-5, rtol=0)
 
 
 def test_coarse_views_average_rather_than_skip():
     stripes = torch.zeros(1, 3, 64, 64)
     stripes[..., ::2] = 1
-    view = Seen((), sizes=((16, 16),))(stripes, Generator())
+    view = RandomView((), sizes=((16, 16),))(stripes, Generator())
     torch.testing.assert_close(view[..., 2:-2], torch.full((1, 3, 16, 12), 0.5), atol=0.05, rtol=0)
 
 
 def test_size_of_views_is_drawn_from_all_asked_for():
-    seen, generator = Seen((), sizes=((4, 4), (6, 5))), Generator().manual_seed(0)
+    seen, generator = RandomView((), sizes=((4, 4), (6, 5))), Generator().manual_seed(0)
     assert {tuple(seen(ramp(), generator).shape[2:]) for _ in range(20)} == {(4, 4), (6, 5)}
 
 
@@ -97,7 +107,7 @@ def test_mirror_flips_every_other_time():
     signs = draws(Mirror())[:, 0, 0]
     assert set(signs.tolist()) == {1.0, -1.0}
     assert abs(signs.mean()) < 0.2
-    flipped = Seen((Fixed([[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]),), sizes=((16, 16),))
+    flipped = RandomView((Fixed([[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]),), sizes=((16, 16),))
     torch.testing.assert_close(flipped(ramp(), Generator()), ramp().flip(-1), atol=1e-5, rtol=0)
 
 
@@ -127,7 +137,7 @@ def test_recolor_is_one_gain_and_one_shift_a_channel():
 
 def test_grain_has_its_deviation_and_is_the_same_on_every_picture():
     images = torch.full((2, 3, 64, 64), 0.5)
-    noise = Grain(0.1)(images, Generator().manual_seed(0)) - images
+    noise = Noise(0.1)(images, Generator().manual_seed(0)) - images
     assert torch.equal(noise[0], noise[1])
     assert float(noise[0].std()) == pytest.approx(0.1, rel=0.05)
 
@@ -137,12 +147,12 @@ def test_viewed_goes_through_all_with_one_generator():
     pieces = (Jitter(3), Recolor(0.2, 0.1))
     generator = Generator().manual_seed(4)
     expected = pieces[1](pieces[0](images, generator), generator)
-    assert torch.equal(viewed(images, pieces, Generator().manual_seed(4)), expected)
-    assert torch.equal(viewed(images, (), Generator()), images)
+    assert torch.equal(apply_transforms(images, pieces, Generator().manual_seed(4)), expected)
+    assert torch.equal(apply_transforms(images, (), Generator()), images)
 
 
 def test_gradients_pass_through_views():
     images = torch.rand(1, 3, 8, 8, requires_grad=True)
-    seen = Seen((Crop(0.5, 0.9), Rotation(10)), sizes=((8, 8),))
+    seen = RandomView((Crop(0.5, 0.9), Rotation(10)), sizes=((8, 8),))
     F.mse_loss(seen(images, Generator().manual_seed(0)), torch.zeros(1, 3, 8, 8)).backward()
     assert (images.grad != 0).float().mean() > 0.3

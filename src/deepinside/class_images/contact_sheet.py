@@ -1,24 +1,21 @@
-"""Many pictures on one sheet, each with its caption below, as in the paper's Figure 1."""
+"""Contact sheets: many images on one, each with its caption below, as in the paper's Figure 1."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from deepinside.core.errors import writing
 
-
-def contact_sheet(pictures: Sequence[Image.Image], captions: Sequence[str], *, side: int = 224) -> Image.Image:
-    """Pictures in rows, each with its caption below, as in the paper's Figure 1.
+def contact_sheet(images: Sequence[Image.Image], captions: Sequence[str], *, side: int = 224) -> Image.Image:
+    """The images in rows, each with its caption below, as in the paper's Figure 1.
 
     Args:
-        pictures: of any size; each is fitted into a square.
-        captions: one a picture, broken into as many lines as it takes.
-        side: pixels of a square.
+        images: of any size; each is resized to fit into a square, with its aspect ratio kept.
+        captions: one per image, wrapped into as many lines as needed.
+        side: of a square, in pixels.
     """
-    columns = sheet_columns(len(pictures))
+    columns = sheet_columns(len(images))
     height = max(side // 14, 9)
     font = ImageFont.load_default(size=height)
     gap = side // 20 + 2
@@ -26,13 +23,13 @@ def contact_sheet(pictures: Sequence[Image.Image], captions: Sequence[str], *, s
     leading = round(height * 0.3)
     line = height + leading
     row_height = side + gap + max(text.count("\n") + 1 for text in texts) * line + gap
-    rows = -(-len(pictures) // columns)
+    rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (columns * (side + gap) + gap, rows * row_height + gap), "white")
     draw = ImageDraw.Draw(sheet)
-    for number, (picture, text) in enumerate(zip(pictures, texts, strict=True)):
+    for number, (image, text) in enumerate(zip(images, texts, strict=True)):
         row, column = divmod(number, columns)
         left, top = gap + column * (side + gap), gap + row * row_height
-        small = picture.convert("RGB")
+        small = image.convert("RGB")
         small = small.resize(_fitted(small.size, side), Image.Resampling.BICUBIC)
         sheet.paste(small, (left + (side - small.width) // 2, top + (side - small.height) // 2))
         middle = (left + side / 2, top + side + gap // 2)
@@ -41,19 +38,12 @@ def contact_sheet(pictures: Sequence[Image.Image], captions: Sequence[str], *, s
 
 
 def sheet_columns(count: int) -> int:
-    """How many pictures stand in a row: a sheet a little wider than high; twelve in rows of four.
+    """The number of images in a row, such that the sheet is a little wider than high.
 
     >>> sheet_columns(12), sheet_columns(2), sheet_columns(1000)
     (4, 2, 37)
     """
     return max(round((count * 1.4) ** 0.5), 1) if count > 3 else count
-
-
-def save_sheet(sheet: Image.Image, path: Path) -> Path:
-    """Write a contact sheet as PNG. Raises `DeepInsideError` where that cannot be done."""
-    with writing(path, "a picture"):
-        sheet.save(path, optimize=True)
-    return path
 
 
 def _fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
@@ -62,7 +52,7 @@ def _fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
 
 
 def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
-    """Broken at spaces, and within words that are wider than a line, so that nothing is cut off."""
+    """Wrap a text at spaces, and inside words that are wider than a line, so that nothing is cut off."""
     lines = [""]
     for word in text.split():
         if lines[-1] and font.getlength(f"{lines[-1]} {word}") > width:

@@ -1,8 +1,8 @@
-"""Made pictures as files: PNG with text metadata, GIF and WebP animations, whole or not at all."""
+"""Class images as files, written atomically: PNG with text metadata, and GIF and WebP animations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jaxtyping import Float
@@ -10,50 +10,41 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 from deepinside.core.errors import writing
-from deepinside.core.files import appearing
-from deepinside.core.images import as_photo
+from deepinside.core.files import atomic_write
+from deepinside.core.images import as_photo, save_png
 
 FRAME_MILLISECONDS = 80
-REST_MILLISECONDS = 2000  # of the last frame
+LAST_FRAME_MILLISECONDS = 2000
 
 
 def write_picture(image: Float[Tensor, "3 height width"], path: Path, facts: Mapping[str, str]) -> Path:
-    """An 8-bit PNG with `facts` as text metadata, whole or not at all."""
+    """Write an 8-bit PNG with `facts` as text metadata. Raises `DeepInsideError` where that is impossible."""
     text = PngImagePlugin.PngInfo()
     for key, value in facts.items():
         text.add_itxt(key, value)
-    return _replace(path, lambda part: as_photo(image).image.save(part, format="PNG", pnginfo=text))
+    return save_png(as_photo(image).image, path, pnginfo=text)
 
 
 def write_animation(frames: Sequence[Float[Tensor, "3 height width"]], path: Path) -> Path:
-    """A GIF or WebP, by the name's ending, that runs through the frames and rests on the last one."""
-    pictures = [as_photo(frame).image for frame in frames]
-    times = [FRAME_MILLISECONDS] * (len(pictures) - 1) + [REST_MILLISECONDS]
+    """Write a GIF or WebP, by the suffix of `path`, that plays the frames and pauses on the last one."""
+    images = [as_photo(frame).image for frame in frames]
+    times = [FRAME_MILLISECONDS] * (len(images) - 1) + [LAST_FRAME_MILLISECONDS]
     kind = path.suffix.removeprefix(".").upper()
-    return _replace(
-        path,
-        lambda part: pictures[0].save(
-            part, format=kind, save_all=True, append_images=pictures[1:], duration=times, loop=0
-        ),
-    )
+    with writing(path, "an animation"), atomic_write(path) as part:
+        images[0].save(part, format=kind, save_all=True, append_images=images[1:], duration=times, loop=0)
+    return path
 
 
 def read_facts(path: Path) -> dict[str, str]:
-    """The text metadata of a picture; empty for a file that is missing or no whole picture."""
+    """The text metadata of an image; empty for a file that is missing, damaged or truncated."""
     try:
         with Image.open(path) as image:
             image.load()
             return {key: str(value) for key, value in getattr(image, "text", {}).items()}
-    except (OSError, SyntaxError, ValueError):  # what Pillow raises on files cut short
+    except (OSError, SyntaxError, ValueError):  # what Pillow raises on truncated files
         return {}
 
 
 def is_drawn(path: Path, facts: Mapping[str, str]) -> bool:
-    """Whether the picture is there, made with these settings."""
+    """Whether the image exists, is intact, and has these facts among its metadata."""
     return path.is_file() and facts.items() <= read_facts(path).items()
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> Path:
-    with writing(path, "a picture"), appearing(path) as part:
-        write(part)
-    return path

@@ -1,7 +1,7 @@
-"""What an image is charged for besides its score: size, roughness, detail. Each gives one number a picture.
+"""Penalties of a class image: norm, total variation and high-frequency detail. Each returns one number per image.
 
-The paper (Sect. 2) charges the L2 norm. Total variation and blur charge noise: neighboring pixels that differ, and what
-a blur would take away.
+The paper (Sect. 2) penalizes the squared L2 norm. Total variation penalizes differences between neighboring pixels, and
+`detail` penalizes what a blur would remove; both suppress noise.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def l2(images: Float[Tensor, "k 3 height width"], origin: float | Tensor = 0.5) -> Float[Tensor, " k"]:
-    """||I||^2, the sum of squares of what departs from the origin: the paper's, with the mean image as origin.
+    """||I||^2, the sum of squared differences from the origin: the paper's penalty, if the origin is the mean image.
 
     >>> import torch
     >>> l2(torch.ones(1, 3, 2, 2), origin=0.5)
@@ -22,7 +22,7 @@ def l2(images: Float[Tensor, "k 3 height width"], origin: float | Tensor = 0.5) 
 
 
 def total_variation(images: Float[Tensor, "k 3 height width"]) -> Float[Tensor, " k"]:
-    """Mean absolute difference of horizontal neighbors, plus that of vertical ones.
+    """Mean absolute difference of horizontal neighbors, plus that of vertical neighbors.
 
     >>> import torch
     >>> total_variation(torch.tensor([0.0, 1.0, 1.0]).expand(1, 3, 2, 3))
@@ -34,7 +34,7 @@ def total_variation(images: Float[Tensor, "k 3 height width"]) -> Float[Tensor, 
 
 
 def detail(images: Float[Tensor, "k 3 height width"], radius: int = 1) -> Float[Tensor, " k"]:
-    """Mean square of what a box blur of `2 * radius + 1` pixels takes away; zero where a picture is flat.
+    """Mean square of what a box blur of `2 * radius + 1` pixels removes; zero for a constant image.
 
     >>> import torch
     >>> detail(torch.full((1, 3, 5, 5), 0.5))

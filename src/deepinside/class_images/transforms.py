@@ -1,9 +1,9 @@
-"""Views of a class image: what is left of the class when the picture is turned, shifted, cut and recolored a little.
+"""Random views of a class image: rotated, shifted, cropped, resized and recolored a little at each step.
 
-An image that is optimized at one place and size only grows noise that fits exactly that place. Optimized under random
-views, only what survives them pays: shapes. Geometric pieces each draw a 3 x 3 matrix; `Seen` multiplies them and
-resamples once, which is faster and blurs less than one resampling a piece. Color pieces map images to images. All
-pictures of a batch get the same draw, so that a picture does not depend on which others are made beside it.
+An image that is optimized at one position and size only develops noise that fits exactly these pixels. Optimized under
+random views, it can raise the score only by what survives them: shapes. Each geometric transform draws a 3 x 3 matrix;
+`RandomView` multiplies them and resamples once, which is faster and blurs less than resampling for each. The other
+transforms map images to images. All images of a batch get the same draw, so that none depends on the others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Generator, Tensor
 
 @runtime_checkable
 class Transform(Protocol):
-    """From images to a view of each."""
+    """Maps images to one view of each."""
 
     def __call__(
         self, images: Float[Tensor, "k 3 height width"], generator: Generator
@@ -32,17 +32,17 @@ class Transform(Protocol):
 
 
 @runtime_checkable
-class Motion(Protocol):
-    """A geometric piece."""
+class Geometric(Protocol):
+    """A random affine transform."""
 
     def matrix(self, generator: Generator) -> Float[Tensor, "3 3"]:
-        """From view to image, both in [-1, 1] from edge to edge."""
+        """The homogeneous matrix from view to image coordinates, both in [-1, 1] from edge to edge."""
         ...
 
 
 @dataclass(frozen=True)
 class Rotation:
-    """A turn by up to so many degrees, either way."""
+    """A rotation by up to so many degrees in either direction."""
 
     degrees: float
 
@@ -55,12 +55,12 @@ class Rotation:
 
 @dataclass(frozen=True)
 class Crop:
-    """A part of the image of between `low` and `high` of its area, anywhere in it; above 1, the image with a margin.
+    """A crop at a random position; of more than the image's area, it is the image with a margin.
 
     Args:
-        low, high: share of the image's area that the view covers.
-        stretch: width over height, up to `exp(stretch)` either way.
-        beyond: how far the view may reach over the edge, in halves of a side.
+        low, high: bounds of the view's area, as a share of the image's.
+        stretch: the aspect ratio of the view is between `exp(-stretch)` and `exp(stretch)` times the image's.
+        beyond: how far the view may extend beyond the image, in halves of a side.
     """
 
     low: float
@@ -69,7 +69,7 @@ class Crop:
     beyond: float = 0.0
 
     def matrix(self, generator: Generator) -> Float[Tensor, "3 3"]:
-        """A scale and a shift."""
+        """A scaling and a translation."""
         side = math.sqrt(_between(self.low, self.high, generator))
         aspect = math.exp(_between(-self.stretch, self.stretch, generator) / 2)
         sides = (side * aspect, side / aspect)
@@ -79,7 +79,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class Shear:
-    """Rows slide sideways by up to this share of their distance from the middle."""
+    """A horizontal shear by up to `share` of the vertical distance from the center."""
 
     share: float
 
@@ -91,7 +91,7 @@ class Shear:
 
 @dataclass(frozen=True)
 class Mirror:
-    """Left and right change places, every other time."""
+    """A horizontal flip with probability 1/2."""
 
     def matrix(self, generator: Generator) -> Float[Tensor, "3 3"]:
         """The identity or a reflection."""
@@ -99,22 +99,22 @@ class Mirror:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The image moved by all `motions` at once and resampled to one of `sizes`, mirrored beyond its edges.
+class RandomView:
+    """The image under the product of all `motions`, resampled to one of `sizes`, and reflected beyond its edges.
 
     >>> images = torch.rand(2, 3, 8, 8)
-    >>> still = Seen((), sizes=((8, 8),))
-    >>> torch.allclose(still(images, torch.Generator()), images, atol=1e-6)
+    >>> identity = RandomView((), sizes=((8, 8),))
+    >>> torch.allclose(identity(images, torch.Generator()), images, atol=1e-6)
     True
     """
 
-    motions: tuple[Motion, ...]
+    motions: tuple[Geometric, ...]
     sizes: tuple[tuple[int, int], ...]
 
     def __call__(
         self, images: Float[Tensor, "k 3 height width"], generator: Generator
     ) -> Float[Tensor, "k 3 rows columns"]:
-        """Bilinear views of one size, drawn anew at each call."""
+        """Bilinear views of one size; matrix and size are drawn anew at each call."""
         rows, columns = self.sizes[int(_between(0, len(self.sizes), generator))]
         matrix = reduce(torch.matmul, (motion.matrix(generator) for motion in self.motions), torch.eye(3))
         images = _reduced(images, matrix, (rows, columns))
@@ -125,7 +125,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Jitter:
-    """A shift by whole pixels, up to so many either way; what leaves on one side comes back on the other."""
+    """A circular shift by up to `pixels` whole pixels in each direction."""
 
     pixels: int
 
@@ -139,7 +139,7 @@ class Jitter:
 
 @dataclass(frozen=True)
 class Recolor:
-    """Contrast about the middle grey, and a tint: each up to so much, either way."""
+    """A random contrast about middle gray, 1 - `contrast` to 1 + `contrast`, and a color shift of up to `tint`."""
 
     contrast: float
     tint: float
@@ -147,45 +147,45 @@ class Recolor:
     def __call__(
         self, images: Float[Tensor, "k 3 height width"], generator: Generator
     ) -> Float[Tensor, "k 3 height width"]:
-        """The images under another light; they may leave [0, 1] a little."""
+        """The recolored images, which may exceed [0, 1] a little."""
         gain = 1 + _between(-self.contrast, self.contrast, generator)
         tint = [_between(-self.tint, self.tint, generator) for _ in range(3)]
         return (images - 0.5) * gain + (images.new_tensor(tint) + 0.5).view(3, 1, 1)
 
 
 @dataclass(frozen=True)
-class Grain:
-    """Gaussian noise on every pixel, of this standard deviation."""
+class Noise:
+    """Gaussian noise with this standard deviation on every pixel."""
 
     deviation: float
 
     def __call__(
         self, images: Float[Tensor, "k 3 height width"], generator: Generator
     ) -> Float[Tensor, "k 3 height width"]:
-        """The images with the same noise on each."""
+        """The images, each with the same noise added."""
         noise = torch.randn(images.shape[1:], generator=generator)
         return images + self.deviation * noise.to(images)
 
 
-def viewed(
+def apply_transforms(
     images: Float[Tensor, "k 3 height width"], transforms: Sequence[Transform], generator: Generator
 ) -> Float[Tensor, "k 3 rows columns"]:
-    """The images after one transform after the other."""
-    return reduce(lambda seen, transform: transform(seen, generator), transforms, images)
+    """Apply the transforms one after another."""
+    return reduce(lambda views, transform: transform(views, generator), transforms, images)
 
 
 def _reduced(images: Tensor, matrix: Tensor, size: tuple[int, int]) -> Tensor:
-    """Made smaller first where the view is much coarser than the image: bilinear sampling alone would skip pixels."""
+    """The images, downsampled first if the view is much coarser, since bilinear sampling alone would skip pixels."""
     lengths = torch.linalg.vector_norm(matrix[:2, :2], dim=0).flip(0).tolist()  # of the view's sides: down, across
-    seen = [side * length for side, length in zip(images.shape[-2:], lengths, strict=True)]
-    if all(pixels <= MOST_SKIPPED * asked for pixels, asked in zip(seen, size, strict=True)):
+    covered = [side * length for side, length in zip(images.shape[-2:], lengths, strict=True)]
+    if all(pixels <= MOST_SKIPPED * asked for pixels, asked in zip(covered, size, strict=True)):
         return images
     fitting = [max(round(asked / length), 1) for asked, length in zip(size, lengths, strict=True)]
     smaller = [min(side, fit) for side, fit in zip(images.shape[-2:], fitting, strict=True)]
     return F.interpolate(images, size=smaller, mode="bilinear", antialias=True, align_corners=False)
 
 
-# Image pixels to a pixel of the view, up to which bilinear sampling still sees nearly all of them.
+# Image pixels per pixel of the view up to which bilinear sampling still reads nearly all of them.
 MOST_SKIPPED = 1.4
 
 

@@ -1,4 +1,4 @@
-"""From image files to tensors: read any photo as upright RGB, and resize the region of a `Frame` for the network.
+"""Image files and tensors: read any photo as upright RGB, and resize the region of a `Frame` for the network.
 
 16-bit, gray, palette, CMYK and transparent images become plain 8-bit RGB. Truncated, damaged and oversized files raise
 a `DeepInsideError` of one line.
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings, simplefilter
 
 import numpy as np
@@ -19,8 +19,8 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from deepinside.core.errors import DeepInsideError, brief
-from deepinside.core.files import distinct_name
+from deepinside.core.errors import DeepInsideError, brief, writing
+from deepinside.core.files import atomic_write, distinct_name
 from deepinside.core.geometry import Frame
 
 if TYPE_CHECKING:
@@ -130,6 +130,13 @@ def view(
     # Copied, since the array is a read-only view of Pillow's memory.
     pixels = torch.from_numpy(np.array(small))
     return pixels.permute(2, 0, 1)[None].float().div_(255)
+
+
+def save_png(image: Image.Image, path: Path, **options: Any) -> Path:
+    """Write an image as PNG, atomically, with Pillow's `options`. Raises `DeepInsideError` where that is impossible."""
+    with writing(path, "an image"), atomic_write(path) as part:
+        image.save(part, format="PNG", **options)
+    return path
 
 
 def find_photos(sources: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, Path]]:
