@@ -1,4 +1,4 @@
-"""Each piece of the data term against a loop, a closed form, or an independent tool."""
+"""Each piece of the data term against a loop, a closed form, or the slow twin of `best`."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import slow_best
 from deepinside.cut.continuity import (
     Continuity,
     continuity_edges,
@@ -109,3 +110,108 @@ def test_resizing_averages_blocks_and_keeps_constants():
     assert np.allclose(resize(np.full((3, 3), 0.7, np.float32), (9, 9)), 0.7, atol=1e-6)
     block = torch.from_numpy(values)[None]
     assert np.allclose(resize_channels(block, (2, 2))[0], resize(values, (2, 2)))
+
+
+# ------------------------------------------------------------------------------------- stage by stage against slow_best
+# Ours works in float32, the twin in float64: 1e-5 leaves room for that rounding, and no wrong formula gets by.
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ((4, 7), (9, 21)), ((6, 20), (12, 30)), ((1, 1), (3, 2)), ((5, 8), (5, 8)), ((9, 9), (28, 28)),  # growing
+    ((20, 6), (12, 4)), ((10, 30), (5, 15)), ((14, 14), (9, 11)), ((8, 8), (4, 2)),  # shrinking
+])  # fmt: skip
+def test_resizing_is_cubic_or_linear_upwards_and_averages_downwards(old, new):
+    values = np.random.default_rng(0).normal(size=(3, *old)).astype(np.float32)
+    channels = resize_channels(torch.from_numpy(values), new)
+    for channel, ours in zip(values, channels, strict=True):
+        assert np.allclose(resize(channel, new), slow_best.resized(channel, new, slow_best.cubic), atol=1e-5)
+        assert np.allclose(ours, slow_best.resized(channel, new, slow_best.linear), atol=1e-5)
+
+
+def test_the_cubic_is_pytorchs_own():
+    """Halfway between two cells Keys' convolution weighs them -0.09375 and 0.59375, with a = -0.75."""
+    step = np.zeros((8, 8), np.float32)
+    step[4] = 1
+    column = resize(step, (16, 8))[:, 0]
+    near, far = slow_best.keys(0.25), slow_best.keys(1.25)
+    assert np.allclose(column[[8, 9, 7, 10]], [near, near, slow_best.keys(0.75), slow_best.keys(0.75)], atol=1e-6)
+    assert np.allclose(column[[6, 11]], far, atol=1e-6)
+    assert far < -0.08, "which -0.5 in place of -0.75 would not reach"
+
+
+def maps_like_those_of_a_network(seed, grids):
+    """Skewed, in any unit, with places where there is nothing."""
+    rng = np.random.default_rng(seed)
+    return [
+        (rng.random(grid) ** 4 * 10.0 ** rng.integers(-6, 3)).clip(1e-9) * (rng.random(grid) > 0.2) for grid in grids
+    ]
+
+
+@pytest.mark.parametrize("grids", [
+    [(7, 7)], [(14, 14), (7, 7), (20, 20), (10, 10)], [(5, 9), (40, 40)], [(28, 28), (14, 10), (7, 5)],
+])  # fmt: skip
+def test_seed_map_equals_the_slow_one(grids):
+    maps = [map.astype(np.float32) for map in maps_like_those_of_a_network(0, grids)]
+    maps.append(np.zeros((6, 6), np.float32))  # a map that says nothing must not veto the others
+    for cells in ((28, 28), (20, 31)):
+        ours = seed_map(maps, cells, Continuity())
+        assert np.allclose(ours, slow_best.seed_map(maps, cells), atol=1e-5)
+        assert (ours.min(), ours.max()) == (0, pytest.approx(1))
+
+
+@pytest.mark.parametrize("grids", [[(14, 14)], [(12, 15), (5, 6)], [(20, 20), (10, 10)]])
+def test_feature_kernel_equals_the_slow_one(grids):
+    rng = np.random.default_rng(1)
+    features = [rng.normal(2, 1, (6, *grid)).astype(np.float32) for grid in grids]
+    features[0][:, 0, 0] = features[0].mean((1, 2))  # next to no direction of its own
+    ours = feature_kernel([torch.from_numpy(layer) for layer in features], (10, 11), Continuity())
+    assert np.allclose(ours, slow_best.feature_kernel(features, (10, 11)), rtol=1e-4)
+
+
+def odds_scene(seed, nodes):
+    """A seed with a summit and two kinds of features, as `log_odds` gets them."""
+    rng = np.random.default_rng(seed)
+    cells = (2 * nodes[0], 2 * nodes[1])
+    summit = np.zeros((4, 4))
+    summit[tuple(rng.integers(0, 4, 2))] = 1
+    features = rng.normal(0, 1, (5, *nodes)) + 2 * (rng.random((5, 1, 1)) - 0.5) * (np.arange(nodes[1]) < nodes[1] // 2)
+    return slow_best.seed_map([summit, rng.random((6, 6))], cells), slow_best.feature_kernel([features], nodes)
+
+
+@pytest.mark.parametrize("nodes", [(8, 8), (6, 11)])
+@pytest.mark.parametrize("seed", range(3))
+def test_log_odds_equal_the_slow_ones(seed, nodes):
+    place, kernel = odds_scene(seed, nodes)
+    ours = log_odds(place.astype(np.float32), kernel.astype(np.float32), nodes, Continuity())
+    slow = slow_best.log_odds(place.astype(np.float32), kernel, nodes)
+    assert np.abs(slow).max() > 2, "evidence beyond the clip"
+    assert np.allclose(ours, slow, atol=1e-4), "float32 of the kernel and the seed"
+
+
+@pytest.mark.parametrize("with_features", [True, False])
+def test_edges_equal_the_slow_ones(with_features):
+    rng = np.random.default_rng(2)
+    image = rng.random((7, 9, 3)).astype(np.float32) ** 2
+    features = rng.normal(size=(7, 9, 4)).astype(np.float32) if with_features else None
+    ours = continuity_edges(image, features, 1.0)
+    for found, slow in zip(ours, slow_best.edges(image, features), strict=True):
+        assert np.allclose(found, slow, rtol=1e-4, atol=1e-6)
+
+
+def test_edges_of_an_even_image_have_the_full_price():
+    for edges in continuity_edges(np.full((3, 4, 3), 0.5, np.float32), None, 2.0):
+        assert (edges == 2).all()
+
+
+def test_lab_equals_the_slow_one_from_black_to_white():
+    rng = np.random.default_rng(3)
+    image = np.concatenate([rng.random((4, 9, 3)), rng.random((4, 9, 3)) ** 6]).astype(np.float32)
+    image[0, 0], image[0, 1] = 0.04045, 0.0404
+    assert np.allclose(lab(image), slow_best.lab(image), atol=1e-3), "of 100, in float32"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_otsu_equals_the_slow_one(seed):
+    rng = np.random.default_rng(seed)
+    values = rng.random((12, 12)) ** (seed + 1)
+    assert otsu(values) == pytest.approx(slow_best.otsu(values), abs=1e-12)
