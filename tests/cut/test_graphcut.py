@@ -1,7 +1,5 @@
 """Oracles: every labeling of tiny grids, scipy's maximum flow and densities, flood fill, formulas in plain numpy."""
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -134,7 +132,8 @@ def test_value_is_scipys_maximum_flow(seed, noise):
 
 
 def test_value_is_scipys_maximum_flow_on_photos(photos):
-    paths = sorted(photos.glob("*.jpg")) if photos.is_dir() else []
+    paths = sorted(photos.glob("*.jpg"))
+    assert len(paths) == 4
     for path in paths:
         image = np.asarray(Image.open(path).convert("RGB").resize((112, 112)), np.float32) / 255
         y, x = np.mgrid[-1:1:112j, -1:1:112j]
@@ -452,27 +451,3 @@ def test_largest_component_does_not_alias_its_mask():
     mask = np.ones((2, 2), bool)
     largest_component(mask)[0, 0] = False
     assert mask.all()
-
-
-# ---------------------------------------------------------------------------------------------------------- compiler
-
-
-def test_import_compiles_nothing():
-    program = (
-        "from deepinside.cut import kernels as k; from numba.core.registry import CPUDispatcher;"
-        "kernels = [v for v in vars(k).values() if isinstance(v, CPUDispatcher)];"
-        "assert len(kernels) > 10 and not any(kernel.signatures for kernel in kernels)"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
-
-
-def test_no_place_for_a_cache(monkeypatch):
-    compile = kernels.njit
-
-    def refuse(cache=False, **options):
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        return compile(**options)
-
-    monkeypatch.setattr(kernels, "njit", refuse)
-    assert kernels.kernel(lambda x: x + 1)(2) == 3

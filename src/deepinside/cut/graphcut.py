@@ -1,17 +1,17 @@
-"""Color segmentation by a minimum cut (paper, Sect. 3.2; Boykov & Jolly 2001): seeds and an image in, a mask out.
+"""Color segmentation by a minimum cut (paper, Sect. 3.2; Boykov & Jolly 2001): from an image and seeds to a mask.
 
-A Gaussian mixture of the colors under the foreground seeds and another of those under the background seeds price each
-pixel's label; an edge between neighbors prices a border there, less where the colors change. The mask of the lowest
-total price is found exactly: `segment` is the whole, and every step is public, for recipes that add terms of their own:
+Two Gaussian mixtures, one of the colors under the foreground seeds and one of those under the background seeds, give
+the cost of each label of each pixel. An edge between two neighbors gives the cost of different labels, which is lower
+where the colors differ. The mask of minimum energy is computed exactly. `segment` does all of it, and every step is
+public, for recipes with terms of their own:
 
     color_costs  image, seeds         -> background cost, foreground cost     (height, width) each
     clamp        costs, masks         -> costs, infinite where a label is forbidden
     contrast_edges  image             -> right (height, width - 1), down (height - 1, width)
     minimum_cut  costs, edges         -> Cut
 
-Images are (height, width, 3) float32 RGB in [0, 1]; costs and capacities are in nats. Everything here runs on one
-thread and releases the GIL where the work is: to cut several images at once, call it from several threads.
-The compiled part is `_cutkernels.py`.
+Images are (height, width, 3) float32 RGB in [0, 1]; costs and capacities are in nats. Everything runs on the calling
+thread, and the compiled functions of `kernels` release the GIL: to cut several images at once, use several threads.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from scipy import ndimage
 from deepinside.core.errors import DeepInsideError
 from deepinside.cut import kernels
 
-# Sums of terminal capacities, and one edge, stay below these when quantized: all flows fit an int32.
+# Bounds of the sum of terminal capacities and of one edge after quantization, so that every flow fits an int32.
 TERMINAL_LIMIT = 2.0**30
 EDGE_LIMIT = 2.0**29
 
 
 @dataclass(frozen=True)
 class CutOptions:
-    """The paper's recipe; constants it does not give are those of its authors' code."""
+    """The paper's recipe; constants that it does not give are those of its authors' code."""
 
     components: int = 5  # Gaussians in each of the two mixtures
-    uniform: float = 0.05  # share of a uniform density in a pixel's likelihood, so that no color is impossible
-    smoothness: float = 150.0  # price of a border between equal colors, in nats
-    contrast: float = 0.5  # color difference, in means over the image, that makes a border e times cheaper
-    samples: int = 2048  # colors that a mixture is fitted to, at most; they are taken evenly from the seeds
+    uniform: float = 0.05  # weight of a uniform density in the likelihood of a color, so that none is impossible
+    smoothness: float = 150.0  # cost of different labels between equal colors, in nats
+    contrast: float = 0.5  # squared color difference, in multiples of its mean, at which an edge is e times cheaper
+    samples: int = 2048  # largest number of colors that a mixture is fitted to, sampled evenly from the seeds
     iterations: int = 10  # rounds of expectation-maximization
     covariance_floor: float = 1e-4  # added to each variance: a standard deviation of 2.5 gray levels
-    seed: int = 0  # of the mixtures' start
+    seed: int = 0  # of the initialization of the mixtures
 
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """Gaussians with full covariance over RGB. There are fewer than asked for where there are fewer colors."""
+    """Gaussians with full covariance over RGB; at most as many as there are distinct colors."""
 
     weights: Float[np.ndarray, " components"]
     means: Float[np.ndarray, "components 3"]
@@ -55,10 +55,10 @@ class Mixture:
 
 @dataclass(frozen=True, eq=False)
 class Capacities:
-    """An energy in integers, as it is solved; `energy` prices a mask under it.
+    """The energy in integers, which `solve` minimizes and `energy` evaluates for a mask.
 
-    `terminal` is positive where the foreground is cheaper: the price of calling that pixel background. Negative, the
-    price of calling it foreground. One nat is `scale` units, a power of two; `base` nats are paid by every mask.
+    A positive `terminal` is the extra cost of labeling the pixel background, and a negative one, with its sign changed,
+    that of labeling it foreground. One nat is `scale` units, a power of two. `base` nats are added for every mask.
     """
 
     terminal: Int[np.ndarray, "height width"]
@@ -70,7 +70,7 @@ class Capacities:
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """The cheapest mask (True: foreground), the smallest one if there are several, and its energy in nats."""
+    """The mask of minimum energy, True for foreground and the smallest if there are several, and its energy in nats."""
 
     mask: Bool[np.ndarray, "height width"]
     energy: float
@@ -84,18 +84,18 @@ def segment(
     background_clamp: Bool[np.ndarray, "height width"],
     options: CutOptions | None = None,
 ) -> Cut:
-    """The minimum cut of the paper's recipe.
+    """Segment an image by the minimum cut of the paper's recipe.
 
     Args:
         image: RGB in [0, 1].
-        foreground_seeds: pixels whose colors make the foreground's mixture; they do not fix any label.
+        foreground_seeds: pixels whose colors the foreground mixture is fitted to; their labels stay free.
         background_seeds: the same for the background.
-        foreground_clamp: pixels that must become foreground.
-        background_clamp: pixels that must not.
-        options: constants of the recipe; the paper's by default.
+        foreground_clamp: pixels whose label is fixed to foreground.
+        background_clamp: pixels whose label is fixed to background.
+        options: the constants of the recipe; the paper's by default.
 
     Raises:
-        DeepInsideError: no seeds of a kind, a pixel clamped to both, numbers that are not finite.
+        DeepInsideError: if a label has no seeds, a pixel is clamped to both labels, or a number is not finite.
 
     >>> image = np.zeros((4, 6, 3), np.float32)
     >>> image[:, :2] = 1, 0, 0  # two red columns on black
@@ -109,7 +109,7 @@ def segment(
     return minimum_cut(*clamp(*costs, foreground_clamp, background_clamp), *edges)
 
 
-# -------------------------------------------------------------------------------------------------------- the prices
+# --------------------------------------------------------------------------------------------------------- the costs
 
 
 def fit_mixture(
@@ -121,18 +121,18 @@ def fit_mixture(
     covariance_floor: float = 1e-4,
     seed: int = 0,
 ) -> Mixture:
-    """Gaussian mixture of colors: k-means++ to start, then expectation-maximization.
+    """Fit a Gaussian mixture to colors by expectation-maximization, initialized by k-means++.
 
     Args:
-        colors: RGB in [0, 1], at least one; taken evenly from their order where there are more than `samples`.
-        components: Gaussians; fewer come back if there are fewer distinct colors.
-        samples: colors to use at most.
+        colors: RGB in [0, 1], at least one.
+        components: number of Gaussians; the result has fewer if there are fewer distinct colors.
+        samples: largest number of colors to use; more are sampled evenly in their order.
         iterations: rounds of expectation-maximization.
-        covariance_floor: added to each variance, so that a flat patch has a density.
-        seed: the same seed gives the same bits.
+        covariance_floor: added to each variance, so that a constant color has a finite density.
+        seed: of sampling and initialization; the same seed gives the same bits.
 
     Raises:
-        DeepInsideError: no colors, colors that are not finite, or a count or floor that is not positive.
+        DeepInsideError: for no colors, colors that are not finite, and a count or floor that is not positive.
 
     >>> mixture = fit_mixture(np.array([[1.0, 0, 0], [0, 0, 1], [1, 0, 0], [1, 0, 0]]))
     >>> sorted(mixture.weights.round(3).tolist())
@@ -148,7 +148,7 @@ def fit_mixture(
             f"above 0, got {components}, {samples}, {iterations} and {covariance_floor}"
         )
     random = np.random.default_rng(seed)
-    if len(colors) > samples:  # one in each of `samples` equal stretches
+    if len(colors) > samples:  # one from each of `samples` equal intervals
         colors = colors[((np.arange(samples) + random.random(samples)) * (len(colors) / samples)).astype(int)]
     planes = _planes(colors)
     centers = kernels.spread_centers(planes, random.random(components))
@@ -156,7 +156,7 @@ def fit_mixture(
 
 
 def mixture_density(mixture: Mixture, colors: Float[np.ndarray, "pixels 3"]) -> Float[np.ndarray, " pixels"]:
-    """Probability density of each color, per unit of RGB volume. Never 0: it ends at e^-600 a Gaussian."""
+    """Probability density of each color per unit of RGB volume; at least e^-600 per Gaussian, so that it is never 0."""
     density: np.ndarray = kernels.mixture_density(_planes(colors), mixture.weights, mixture.means, mixture.covariances)
     return density
 
@@ -167,9 +167,9 @@ def color_costs(
     background_seeds: Bool[np.ndarray, "height width"],
     options: CutOptions | None = None,
 ) -> tuple[Float[np.ndarray, "height width"], Float[np.ndarray, "height width"]]:
-    """Background and foreground cost of each pixel: minus log of a mixture with some uniform density in it.
+    """Background and foreground cost of each pixel: -log of the mixture density plus a share of the uniform density.
 
-    Raises `DeepInsideError` where there are no seeds of a kind.
+    Raises `DeepInsideError` if a label has no seeds.
     """
     options = options or CutOptions()
     planes = _planes(image.reshape(-1, 3))
@@ -183,7 +183,7 @@ def clamp(
     foreground_clamp: Bool[np.ndarray, "height width"],
     background_clamp: Bool[np.ndarray, "height width"],
 ) -> tuple[Float[np.ndarray, "height width"], Float[np.ndarray, "height width"]]:
-    """The costs, infinite for the label that a clamp forbids."""
+    """The costs, with infinity for each label that a clamp forbids."""
     return (
         np.where(foreground_clamp, np.inf, background_cost),
         np.where(background_clamp, np.inf, foreground_cost),
@@ -195,16 +195,16 @@ def contrast_edges(
 ) -> tuple[Float[np.ndarray, "height width-1"], Float[np.ndarray, "height-1 width"]]:
     """Capacities to the right and to the lower neighbor: smoothness · exp(−‖Δrgb‖² / (contrast · mean ‖Δrgb‖²)).
 
-    The mean is over all pairs of neighbors; in an image of one color each edge has the full price.
+    The mean is over all pairs of neighbors. In an image of one color, every edge has the capacity `smoothness`.
     """
     _require_finite("image", image)
     if not smoothness >= 0 or not contrast > 0:
         raise DeepInsideError(f"expected smoothness of 0 or more and contrast above 0, got {smoothness}, {contrast}")
     right, down = kernels.color_steps(image)
     mean = (right.sum() + down.sum()) / max(right.size + down.size, 1)
-    rate = 1 / (contrast * mean) if mean > 0 else 0.0
-    kernels.fade(right, float(smoothness), rate)
-    kernels.fade(down, float(smoothness), rate)
+    decay = 1 / (contrast * mean) if mean > 0 else 0.0
+    kernels.fade(right, float(smoothness), decay)
+    kernels.fade(down, float(smoothness), decay)
     return right, down
 
 
@@ -217,16 +217,16 @@ def minimum_cut(
     right: Float[np.ndarray, "height width-1"],
     down: Float[np.ndarray, "height-1 width"],
 ) -> Cut:
-    """The mask that minimizes the sum of its pixels' costs and of the edges along its border, exactly.
+    """The exact minimum of the energy: the costs of all pixels plus the capacities of edges between different labels.
 
     Args:
-        background_cost: price of calling a pixel background; infinite: it must be foreground.
-        foreground_cost: price of calling it foreground; infinite: it must be background. Any sign.
-        right: price of a border between (y, x) and (y, x + 1), 0 or more.
-        down: price of a border between (y, x) and (y + 1, x), 0 or more.
+        background_cost: cost of labeling a pixel background, of any sign; infinity fixes the label to foreground.
+        foreground_cost: cost of labeling a pixel foreground, of any sign; infinity fixes the label to background.
+        right: cost of different labels at (y, x) and (y, x + 1), 0 or more.
+        down: cost of different labels at (y, x) and (y + 1, x), 0 or more.
 
     Raises:
-        DeepInsideError: a pixel with two infinite costs, a NaN, an edge that is negative or infinite.
+        DeepInsideError: for a pixel with two infinite costs, a NaN, and an edge that is negative or infinite.
 
     >>> background, foreground = np.array([[5.0, 0, 0]]), np.array([[0.0, 0, 3]])
     >>> minimum_cut(background, foreground, np.array([[9.0, 1]]), np.zeros((0, 3)))
@@ -243,18 +243,18 @@ def quantize(
     right: Float[np.ndarray, "height width-1"],
     down: Float[np.ndarray, "height-1 width"],
 ) -> Capacities:
-    """The energy in integers, on the finest power of two at which every flow fits an int32.
+    """The energy in integers, in the smallest unit (1 over a power of two) at which every flow fits an int32.
 
-    At 224 x 224 pixels that is a thousandth of a nat or less. An infinite cost becomes one unit more than the edges
-    around its pixel, which is enough to hold it. Raises as `minimum_cut`.
+    At 224 x 224 pixels the unit is a thousandth of a nat or less. An infinite cost becomes one unit more than the sum
+    of the pixel's edges, which is enough to fix its label. Raises as `minimum_cut` does.
     """
-    with np.errstate(invalid="ignore"):  # infinity minus infinity is a NaN, and told below
+    with np.errstate(invalid="ignore"):  # infinity minus infinity is a NaN, which is reported below
         difference = background_cost - foreground_cost
     edges = _edge_sums(right, down)
     if np.isnan(difference).any():
         raise DeepInsideError(
             "expected a finite cost for at least one label of each pixel, got a NaN or two infinite ones: "
-            "let no pixel be clamped to both foreground and background"
+            "check that no pixel is clamped to both foreground and background"
         )
     if not np.isfinite(edges).all() or min(right.min(initial=0), down.min(initial=0)) < 0:
         raise DeepInsideError("expected finite edge capacities of 0 or more, got a negative, infinite or NaN one")
@@ -270,13 +270,13 @@ def quantize(
 
 
 def solve(capacities: Capacities) -> Bool[np.ndarray, "height width"]:
-    """The smallest mask of the lowest energy: the pixels with a way, in the residual graph, from a terminal surplus.
+    """The smallest mask of minimum energy: the pixels that the source reaches in the residual graph.
 
-    It is the same whatever maximum flow has been found, so it is a property of the energy and not of this code.
+    It is the same for every maximum flow, so it depends on the energy and not on the algorithm.
     """
     height, width = capacities.terminal.shape
-    # The kernels carry excess to deficits and tell which pixels still reach one. Seen from the sink, as here, that is
-    # the foreground, and the smaller part of the image on most photos.
+    # The kernels push excess to deficits and return the pixels that can still reach a deficit. With the signs reversed,
+    # as here, these are the foreground, which is the smaller part of most photos.
     nodes = kernels.build(-capacities.terminal, capacities.right, capacities.down)
     kernels.match_chains(nodes, width + 2)
     mask: np.ndarray = kernels.near_side(kernels.drain(nodes, width + 2), height, width)
@@ -284,7 +284,7 @@ def solve(capacities: Capacities) -> Bool[np.ndarray, "height width"]:
 
 
 def energy(mask: Bool[np.ndarray, "height width"], capacities: Capacities) -> float:
-    """Energy of a mask in nats, under the integers that are solved: exact but for the final conversion."""
+    """Energy of a mask in nats, from the integers that `solve` minimizes; only the final conversion is rounded."""
     terminal = capacities.terminal
     units = np.maximum(terminal, 0).sum(where=~mask, dtype=np.int64)
     units -= np.minimum(terminal, 0).sum(where=mask, dtype=np.int64)
@@ -296,10 +296,10 @@ def energy(mask: Bool[np.ndarray, "height width"], capacities: Capacities) -> fl
 def largest_component(
     mask: Bool[np.ndarray, "height width"], weights: Float[np.ndarray, "height width"] | None = None
 ) -> Bool[np.ndarray, "height width"]:
-    """The component of the mask with the largest area, or the largest sum of weights; an empty mask stays empty.
+    """The connected component with the largest area, or with the largest sum of weights; an empty mask stays empty.
 
-    Pixels are connected to their four neighbors, as in the cut: two regions that touch at a corner have no edge in
-    common there, so nothing in the energy holds them together. The first in reading order wins a tie.
+    Pixels are connected to their four neighbors, as in the cut, where regions that touch at a corner share no edge. Of
+    equal components, the first in reading order is returned.
 
     >>> largest_component(np.array([[True, False, True], [False, True, True]])).astype(int)
     array([[0, 0, 1],
@@ -313,7 +313,7 @@ def largest_component(
     return component
 
 
-# ------------------------------------------------------------------------------------------------------------ inside
+# ----------------------------------------------------------------------------------------------------------- helpers
 
 
 def _color_cost(image: np.ndarray, planes: np.ndarray, seeds: np.ndarray, options: CutOptions) -> np.ndarray:
@@ -343,7 +343,7 @@ def _require_finite(name: str, array: np.ndarray) -> None:
 
 
 def _edge_sums(right: np.ndarray, down: np.ndarray) -> np.ndarray:
-    """Sum of the edges around each pixel, in float64."""
+    """Sum of the edges of each pixel, in float64."""
     sums = np.zeros((right.shape[0], down.shape[1]))
     sums[:, :-1] += right
     sums[:, 1:] += right
@@ -353,7 +353,7 @@ def _edge_sums(right: np.ndarray, down: np.ndarray) -> np.ndarray:
 
 
 def _ratio(limit: float, value: float) -> float:
-    return limit / max(value, 1e-298)  # so that it is finite
+    return limit / max(value, 1e-298)  # avoids an infinite ratio
 
 
 def _power_of_two_below(value: float) -> float:

@@ -1,24 +1,25 @@
-"""Compiled kernels of `deepinside.graphcut`: a maximum flow on a grid, color mixtures, contrast.
+"""Compiled kernels of `graphcut`: maximum flow on a grid, color mixtures, and contrast.
 
-**The flow.** A pixel is one row of eight int32 (half a cache line), in a grid padded by one pixel on each side so that
-no kernel asks for borders: the residual capacities to its four neighbors, its excess (positive: flow to get rid of,
-negative: flow it can still swallow) and a word of the search. A cut needs no more than such a *preflow*:
+**Maximum flow.** Each pixel is a row of eight int32 (half a cache line): the residual capacities to its four neighbors,
+its excess (positive: flow to pass on; negative: a deficit, flow that it can still absorb), and a list link. The grid is
+padded by one pixel on each side, so that no kernel checks for borders. The algorithm is a push-relabel method that
+computes a *preflow*, which is all that a minimum cut needs:
 
-1. `match_chains` finds the flow inside each column, then inside each row, exactly and in two sweeps each.
-2. `drain` does the rest, by rounds: one breadth-first search gives each pixel its distance to the nearest deficit;
-   waves then carry all excess down the distances, from far to near, and a pixel that is stuck is raised just above its
-   lowest neighbor. When the waves have visited a quarter as many pixels as the search, distances are measured anew.
-   What has no way to a deficit is on the other side of the cut.
+1. `match_chains` computes the exact maximum flow within each column, then within each row, in two sweeps each.
+2. `drain` finishes in rounds. A breadth-first search computes the distance of each pixel to the nearest deficit. Waves
+   then push all excess from larger to smaller distances, and a pixel with excess left is relabeled to just above its
+   lowest neighbor. When the waves have visited a quarter as many pixels as the search, the distances are recomputed.
+   Pixels that cannot reach a deficit at the end are on the other side of the cut.
 
-The flow that is found depends on the order of the steps, the set of pixels with a way does not.
+The preflow depends on the order of the steps; the set of pixels that can reach a deficit does not.
 
-No kernel has a scratch global, all release the GIL. They live in one file because numba's cache knows of changes in
-the file of the function that it loads, and of no other.
+Kernels share no global state, and all release the GIL. They are in one file because numba's cache notices changes in
+the file of the compiled function only.
 """
 
 import math
 from collections.abc import Callable
-from typing import Any, no_type_check  # the shape checker of the tests cannot wrap what numba compiles
+from typing import Any, no_type_check  # the runtime type checker of the tests cannot wrap compiled functions
 
 import numpy as np
 from numba import njit
@@ -26,22 +27,22 @@ from numba import njit
 LEFT, RIGHT, UP, DOWN, EXCESS, LINK = range(6)  # the opposite of direction k is k ^ 1
 WORDS = 8
 NONE = -1  # the end of a list of pixels
-FAR = 1 << 29  # the distance of a pixel without a way to a deficit
+FAR = 1 << 29  # the distance of a pixel that cannot reach a deficit
 
 Kernel = Callable[..., Any]
 
 
 def kernel(function: Kernel, **options: Any) -> Kernel:
-    """Compile on first use; keep the result on disk if there is any place for it."""
+    """Compile on first use, and cache the result on disk if numba finds a writable folder."""
     try:
         compiled: Kernel = njit(cache=True, nogil=True, **options)(function)
-    except RuntimeError:  # numba finds no folder that it may write to
+    except RuntimeError:  # numba finds no writable folder
         compiled = njit(nogil=True, **options)(function)
     return compiled
 
 
 def summing_kernel(function: Kernel) -> Kernel:
-    """A kernel whose sums may be taken in any one order, so that they can use vector registers."""
+    """`kernel`, with sums that the compiler may reorder for vector registers; the order is fixed once compiled."""
     return kernel(function, fastmath={"reassoc", "contract"})
 
 
@@ -51,7 +52,7 @@ def summing_kernel(function: Kernel) -> Kernel:
 @no_type_check
 @kernel
 def build(terminal, right, down):
-    """Nodes of a grid: excess (height, width), capacities (height, width - 1) and (height - 1, width), all int32."""
+    """The nodes of a grid from its excess (height, width) and its edges (height, width - 1) and (height - 1, width)."""
     height, width = terminal.shape
     stride = width + 2
     nodes = np.zeros(((height + 2) * stride, WORDS), np.int32)
@@ -71,7 +72,7 @@ def build(terminal, right, down):
 @no_type_check
 @kernel
 def _match(nodes, stride, step, forth, flow):
-    """The maximum flow inside each chain of pixels `step` apart; what finds no partner goes back to where it was."""
+    """The maximum flow within each chain of pixels `step` apart; excess that meets no deficit returns to its pixel."""
     first, last, back = stride + 1, len(nodes) - stride - 1, forth ^ 1
     for i in range(first, last):
         f = min(max(nodes[i, EXCESS], -nodes[i + step, back]), nodes[i, forth])
@@ -91,7 +92,7 @@ def _match(nodes, stride, step, forth, flow):
 @no_type_check
 @kernel
 def match_chains(nodes, stride):
-    """Columns, then rows: cancel as much excess against deficit as straight ways can."""
+    """Cancel as much excess against deficits as paths within columns, then within rows, allow."""
     flow = np.empty(len(nodes), np.int32)
     _match(nodes, stride, stride, DOWN, flow)
     _match(nodes, stride, 1, RIGHT, flow)
@@ -100,7 +101,7 @@ def match_chains(nodes, stride):
 @no_type_check
 @kernel
 def _find_inlets(nodes, offsets, inlets):
-    """Bit k of inlets[i] says that the neighbor in direction k can send something to pixel i."""
+    """Set bit k of inlets[i] if the neighbor in direction k has residual capacity to pixel i."""
     inlets[:] = 0
     width = int(offsets[3])
     for i in range(width + 1, len(nodes) - width - 1):
@@ -114,7 +115,7 @@ def _find_inlets(nodes, offsets, inlets):
 @no_type_check
 @kernel
 def _list(nodes, sign, pixels):
-    """Put the pixels with excess of this sign into `pixels`; returns how many there are."""
+    """Write the pixels whose excess has this sign to `pixels`; returns their number."""
     count = 0
     for i in range(len(nodes)):
         if nodes[i, EXCESS] * sign > 0:
@@ -126,9 +127,9 @@ def _list(nodes, sign, pixels):
 @no_type_check
 @kernel
 def _measure(nodes, offsets, inlets, distances, deficits, count, queue):
-    """Exact distances to the nearest of `deficits[:count]`, which are left without those that are filled.
+    """Exact distances to the nearest of `deficits[:count]`, from which filled ones are removed.
 
-    Returns how many deficits there are and how many pixels have a way to one (in `queue`, from near to far).
+    Returns the number of remaining deficits and of pixels that can reach one (in `queue`, by increasing distance).
     """
     distances[:] = FAR
     end = 0
@@ -141,12 +142,12 @@ def _measure(nodes, offsets, inlets, distances, deficits, count, queue):
     count = end
     begin = 0
     while begin < end:
-        i = np.uint64(queue[begin])  # unsigned: a signed index costs a test for "from the end" at every access
+        i = np.uint64(queue[begin])  # unsigned, since a signed index is checked for being negative at every access
         begin += 1
         distance, bits = distances[i] + 1, inlets[i]
         for k in range(4):
             j = i + offsets[k]
-            old = distances[j]  # no branch from here on: the outcome is hard to guess for the processor
+            old = distances[j]  # no branch from here on, since the processor could not predict it
             new = (bits >> k & 1) & (old == FAR)
             distances[j] = distance if new else old
             queue[end] = j
@@ -157,9 +158,9 @@ def _measure(nodes, offsets, inlets, distances, deficits, count, queue):
 @no_type_check
 @kernel
 def _wave(nodes, offsets, inlets, distances, heads, active, count, limit):
-    """Carry the excess of `active[:count]` down the distances, from far to near.
+    """Push the excess of `active[:count]` from larger to smaller distances.
 
-    Returns how many pixels have excess afterwards (in `active`), and how many were visited.
+    Returns the number of pixels with excess afterwards (in `active`), and the number of visits.
     """
     top = visits = stay = 0
     for p in range(count):  # lists of pixels by distance
@@ -210,7 +211,7 @@ def _wave(nodes, offsets, inlets, distances, heads, active, count, limit):
                 lowest = min(lowest, distance)
             nodes[i, EXCESS] = excess
             if excess > 0:
-                distances[i] = lowest + 1 if lowest < limit else FAR  # far is only a guess: the next search will tell
+                distances[i] = lowest + 1 if lowest < limit else FAR  # a guess, which the next search corrects
                 active[count] = i
                 count += 1
     return count, visits
@@ -219,7 +220,7 @@ def _wave(nodes, offsets, inlets, distances, heads, active, count, limit):
 @no_type_check
 @kernel
 def drain(nodes, stride):
-    """Push excess into deficits until none can reach any; distances < FAR mark the deficits' side."""
+    """Push excess to deficits until none can reach one; pixels with distances < FAR are on the side of the deficits."""
     offsets = (np.uint64(-1), np.uint64(1), np.uint64(-stride), np.uint64(stride))
     size = len(nodes)
     queue, active, deficits = np.empty(size + 1, np.int32), np.empty(size, np.int32), np.empty(size, np.int32)
@@ -230,14 +231,14 @@ def drain(nodes, stride):
     while True:
         wanting, reached = _measure(nodes, offsets, inlets, distances, deficits, wanting, queue)
         alive = 0
-        for p in range(count):  # what has lost its way has lost it for good
+        for p in range(count):  # a pixel that cannot reach a deficit now never will
             active[alive] = active[p]
             alive += distances[active[p]] < FAR
         if alive == 0:
             return distances
         count, more, visits = alive, 1, 0
         limit = distances[queue[reached - 1]] + 1
-        while more > 0 and 4 * visits <= reached:  # of fractions tried between 1/8 and 1, the fastest
+        while more > 0 and 4 * visits <= reached:  # the fastest of the fractions tried, from 1/8 to 1
             count, more = _wave(nodes, offsets, inlets, distances, heads, active, count, limit)
             visits += more
 
@@ -245,7 +246,7 @@ def drain(nodes, stride):
 @no_type_check
 @kernel
 def near_side(distances, height, width):
-    """The mask (height, width) of the pixels with a way to a deficit."""
+    """The mask (height, width) of the pixels that can reach a deficit."""
     mask = np.empty((height, width), np.bool_)
     for y in range(height):
         for x in range(width):
@@ -259,11 +260,11 @@ def near_side(distances, height, width):
 @no_type_check
 @kernel
 def _exp(x):
-    """e^x for -600 <= x <= 600, to 1e-8 of its value, without a branch or a call: loops around it use vector registers.
+    """e^x for -600 <= x <= 600, to a relative error of 1e-8, without branches or calls, so that loops are vectorized.
 
-    2^n is written into the exponent bits, the rest is |r| <= ln(2) / 2 and a Taylor polynomial.
+    e^x = 2^n e^r: n goes into the exponent bits, and e^r is a Taylor polynomial for |r| <= ln(2) / 2.
     """
-    shifted = x * 1.4426950408889634 + 6755399441055744.0  # 1.5 * 2^52: rounds to an integer, kept in the low bits
+    shifted = x * 1.4426950408889634 + 6755399441055744.0  # + 1.5 * 2^52: rounds to an integer in the low bits
     n = shifted - 6755399441055744.0
     r = (x - n * 0.6931471803691238) - n * 1.9082149292705877e-10
     tail = 1 / 24 + r * (1 / 120 + r * (1 / 720 + r * (1 / 5040)))
@@ -274,7 +275,7 @@ def _exp(x):
 @no_type_check
 @kernel
 def _density(planes, weight, mean, covariance, out):
-    """Weight times Gaussian density of each color; planes (3, n), out (n,)."""
+    """Write the weighted Gaussian density of each color to `out` (n,); planes (3, n)."""
     a = math.sqrt(covariance[0, 0])  # the Cholesky factor, [a, 0, 0], [b, c, 0], [d, e, f]
     b, d = covariance[1, 0] / a, covariance[2, 0] / a
     c = math.sqrt(covariance[1, 1] - b * b)
@@ -304,7 +305,7 @@ def mixture_density(planes, weights, means, covariances):
 @no_type_check
 @kernel
 def spread_centers(planes, draws):
-    """k-means++: at most len(draws) colors (k, 3), each drawn by its squared distance to those before; all distinct."""
+    """k-means++: up to len(draws) distinct colors (k, 3), each drawn by its squared distance to the previous ones."""
     n = planes.shape[1]
     centers = np.empty((len(draws), 3))
     squared = np.full(n, np.inf)
@@ -331,7 +332,7 @@ def spread_centers(planes, draws):
 @no_type_check
 @kernel
 def _nearest(planes, centers, shares):
-    """Shares (k, n) that give each color wholly to its nearest center."""
+    """Set shares (k, n) to 1 for the nearest center of each color, and to 0 for the others."""
     shares[:] = 0
     for i in range(planes.shape[1]):
         best, least = 0, np.inf
@@ -346,7 +347,7 @@ def _nearest(planes, centers, shares):
 @no_type_check
 @summing_kernel
 def _moments(planes, share, floor, mean, covariance):
-    """Weighted mean and covariance, in place, of the colors that belong to one Gaussian; returns their weight."""
+    """Update mean and covariance of one Gaussian in place, weighting each color by its share; returns their sum."""
     w = r = g = b = rr = gg = bb = rg = rb = gb = 0.0
     for i in range(planes.shape[1]):
         p, x, y, z = share[i], planes[0, i] - mean[0], planes[1, i] - mean[1], planes[2, i] - mean[2]
@@ -360,7 +361,7 @@ def _moments(planes, share, floor, mean, covariance):
         rg += p * x * y
         rb += p * x * z
         gb += p * y * z
-    if w < 1e-6:  # nothing left: keep the old one
+    if w < 1e-6:  # no colors left: keep the old one
         return w
     r, g, b = r / w, g / w, b / w
     covariance[0, 0] = max(rr / w - r * r, 0.0) + floor
@@ -378,7 +379,7 @@ def _moments(planes, share, floor, mean, covariance):
 @no_type_check
 @kernel
 def expectation_maximization(planes, centers, iterations, floor):
-    """Weights (k,), means (k, 3) and covariances (k, 3, 3) of a mixture, from one color a Gaussian to start at."""
+    """Weights (k,), means (k, 3) and covariances (k, 3, 3) of a mixture that starts as a Gaussian at each center."""
     components, n = len(centers), planes.shape[1]
     weights, means = np.empty(components), centers.copy()
     covariances = np.zeros((components, 3, 3))
@@ -408,7 +409,7 @@ def expectation_maximization(planes, centers, iterations, floor):
 @no_type_check
 @kernel
 def color_steps(image):
-    """Squared color differences to the right (height, width - 1) and the lower neighbor (height - 1, width)."""
+    """Squared color differences to the right (height, width - 1) and to the lower neighbor (height - 1, width)."""
     height, width = image.shape[:2]
     right, down = np.empty((height, width - 1)), np.empty((height - 1, width))
     for y in range(height):
@@ -425,8 +426,8 @@ def color_steps(image):
 
 @no_type_check
 @kernel
-def fade(steps, strength, rate):
-    """strength * exp(-rate * steps), in place."""
+def fade(steps, strength, decay):
+    """Replace steps by strength * exp(-decay * steps), in place."""
     flat = steps.reshape(-1)
     for i in range(len(flat)):
-        flat[i] = strength * _exp(max(-rate * flat[i], -600.0))
+        flat[i] = strength * _exp(max(-decay * flat[i], -600.0))
