@@ -1,12 +1,12 @@
-"""Photos with the boxes that people drew: ILSVRC, Pascal VOC, COCO and plain tables, each read as it ships.
+"""Photos with ground-truth boxes: readers of ILSVRC, Pascal VOC, COCO and plain tables, in their published layouts.
 
-Every reader yields a `Sample` a photo. Boxes are half-open photo pixels, `(x0, y0, x1, y1)`, whatever the file's own
-convention: ILSVRC counts pixels from 0 and VOC from 1, both with the last one included; COCO gives corner and size;
-a table gives half-open boxes. A photo that is missing and an annotation that is broken become a `Sample` with an
-`error`, so that a run can count and name them.
+Every reader yields one `Sample` per photo. Boxes are half-open, `(x0, y0, x1, y1)` in photo pixels, whatever the
+convention of the file: ILSVRC counts pixels from 0 and VOC from 1, both including the last one; COCO stores a corner and
+a size; tables store half-open boxes. A missing photo or an invalid annotation becomes a `Sample` with an `error`, so
+that a run can count and name them. A new reader is a function and an entry of `READERS`.
 
-For ILSVRC the data decide: in its files `xmin` goes down to 0 and `ymax` up to height - 1, and the challenge's own
-evaluation measures a width as `xmax - xmin + 1`.
+ILSVRC does not document its convention. In its files `xmin` is 0 or more and `ymax` at most height - 1, and the
+challenge's own evaluation computes a width as `xmax - xmin + 1`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from xml.etree import ElementTree
 
@@ -28,17 +29,21 @@ from deepinside.core.errors import DeepInsideError, brief
 from deepinside.core.geometry import Box
 from deepinside.core.images import SUFFIXES
 
-COLUMNS = ("image", "label", "x0", "y0", "x1", "y1")  # of a table, in any order; `mask` may come along
-VOID = 255  # pixels of a palette mask that count neither way, such as the outlines in Pascal VOC
+COLUMNS = ("image", "label", "x0", "y0", "x1", "y1")  # of a table, in any order; `mask` is optional
+VOID = 255  # the value of pixels that are ignored in a palette mask, such as the outlines in Pascal VOC
+
+
+class NoBoxesError(DeepInsideError):
+    """A folder holds no data set with boxes at all, as opposed to one that is broken."""
 
 
 @dataclass(frozen=True)
-class Thing:
-    """One object in a photo: its box in half-open photo pixels, and its class by whatever the data set calls it.
+class Annotation:
+    """One object in a photo: its box in half-open photo pixels, and its class in the data set's own terms.
 
-    `index` is the class's place in the data set's own list, where that is the order of a network's logits.
-    `mask_value` is the value of its pixels in the sample's mask, None where every marked pixel is meant;
-    `polygons` outline it, as (x, y, x, y, ...) in photo pixels.
+    `index` is the class's index in the data set's list, if that is the order of a network's logits. `mask_value` is the
+    value of its pixels in the mask of the sample, or None if all marked pixels are the object's. `polygons` are its
+    outlines, (x, y, x, y, ...) in photo pixels.
     """
 
     box: Box
@@ -50,29 +55,29 @@ class Thing:
 
     @property
     def label(self) -> str:
-        """What to call its class in messages."""
+        """The name of its class in messages."""
         return self.name or self.wnid or f"class {self.index}"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A photo file and what is to be found in it, or the reason why it cannot be used."""
+    """A photo file and its annotations, or the error for which it cannot be used."""
 
     path: Path
-    things: tuple[Thing, ...] = ()
+    annotations: tuple[Annotation, ...] = ()
     mask: Path | None = None
     error: DeepInsideError | None = None
 
 
 def read_samples(root: Path) -> Iterator[Sample]:
-    """The photos of a data set with their boxes, in the order of their names; the kind of tree is found out.
+    """The photos of a data set with their boxes, in the order of their names. The kind of data set is detected.
 
     Args:
         root: an ILSVRC tree (`Data/CLS-LOC/val` with `Annotations/CLS-LOC/val/*.xml` or `LOC_val_solution.csv`), a
-            Pascal VOC tree (`Annotations/*.xml`, `JPEGImages`), a COCO file or the folder around it, or a table
-            `image,label,x0,y0,x1,y1` or the folder around it.
+            Pascal VOC tree (`Annotations/*.xml`, `JPEGImages`), a COCO file or the folder that contains it, or a
+            table `image,label,x0,y0,x1,y1` or the folder that contains it.
 
-    Raises `DeepInsideError` for anything else, naming what was looked for.
+    Raises `DeepInsideError` for anything else, with the kinds that were looked for.
     """
     root = Path(root)
     if not root.exists():
@@ -81,7 +86,7 @@ def read_samples(root: Path) -> Iterator[Sample]:
         samples = reader(root)
         if samples is not None:
             return samples
-    raise DeepInsideError(
+    raise NoBoxesError(
         f"{root}: expected a data set with boxes, found none; looked for an ILSVRC tree (Data/CLS-LOC/val), a Pascal "
         "VOC tree (Annotations/*.xml and JPEGImages), COCO annotations (a .json with images, annotations and "
         f"categories) and a table (a .csv with the columns {','.join(COLUMNS)})"
@@ -89,16 +94,17 @@ def read_samples(root: Path) -> Iterator[Sample]:
 
 
 def marked_pixels(
-    sample: Sample, things: Iterable[Thing], width: int, height: int
+    sample: Sample, annotations: Iterable[Annotation], width: int, height: int
 ) -> tuple[Bool[np.ndarray, "rows columns"], Bool[np.ndarray, "rows columns"]] | None:
-    """The pixels of some of a sample's things, and those that count neither way; None where nobody marked any.
+    """The pixels of some annotations of a sample, and the void pixels, which are ignored; None without mask or polygons.
 
-    A mask file counts first: its pixels of a thing's `mask_value`, or all that are not 0; 255 in a palette file is
-    void. Otherwise polygons are filled. Raises `DeepInsideError` for a mask that is broken or of another size.
+    The sample's mask file takes precedence: the pixels with the `mask_value` of an annotation, or all that are not 0;
+    255 in a palette file is void. Otherwise polygons are filled. Raises `DeepInsideError` for a mask that is damaged or
+    of another size.
     """
-    things = tuple(things)
+    annotations = tuple(annotations)
     if sample.mask is None:
-        outlines = [polygon for thing in things for polygon in thing.polygons]
+        outlines = [polygon for annotation in annotations for polygon in annotation.polygons]
         return (_filled(outlines, width, height), np.zeros((height, width), dtype=bool)) if outlines else None
     values, palette = _mask_values(sample.mask)
     if values.shape != (height, width):
@@ -107,7 +113,7 @@ def marked_pixels(
             f"{values.shape[1]} x {values.shape[0]}"
         )
     void = (values == VOID) & palette
-    wanted = [thing.mask_value for thing in things if thing.mask_value is not None]
+    wanted = [annotation.mask_value for annotation in annotations if annotation.mask_value is not None]
     marked = np.isin(values, wanted) if wanted else values > 0
     return marked & ~void, void
 
@@ -143,7 +149,7 @@ def _ilsvrc_xml(
         if stem not in annotated:
             yield _broken(photo, f"expected boxes in Annotations/CLS-LOC/val/{stem}.xml, found no such file")
             continue
-        yield _sample(photo, partial(_synset_things, partial(_xml, annotated[stem], 0), names))
+        yield _sample(photo, partial(_synset_annotations, partial(_xml, annotated[stem], 0), names))
 
 
 def _ilsvrc_csv(
@@ -152,11 +158,11 @@ def _ilsvrc_csv(
     for row in _rows(solution):
         stem, boxes = row.get("ImageId") or "", row.get("PredictionString") or ""
         photo = photos.get(stem, folder / f"{stem}.JPEG")
-        yield _sample(photo, partial(_synset_things, partial(_solution, boxes), names))
+        yield _sample(photo, partial(_synset_annotations, partial(_solution, boxes), names))
 
 
 def _solution(text: str) -> Iterator[tuple[str, Box]]:
-    """`wnid xmin ymin xmax ymax` again and again -> class and box."""
+    """Any number of `wnid xmin ymin xmax ymax` -> class and box of each."""
     words = text.split()
     if len(words) % 5:
         raise DeepInsideError(f"expected groups of class, xmin, ymin, xmax, ymax, got {text[:60]!r}")
@@ -164,16 +170,16 @@ def _solution(text: str) -> Iterator[tuple[str, Box]]:
         yield words[start], _inclusive([float(word) for word in words[start + 1 : start + 5]], first=0)
 
 
-def _synset_things(
+def _synset_annotations(
     boxes: Callable[[], Iterable[tuple[str, Box]]], names: Mapping[str, tuple[int, str]]
-) -> Iterator[Thing]:
+) -> Iterator[Annotation]:
     for wnid, box in boxes():
         index, name = names.get(wnid, (None, None))
-        yield Thing(box, wnid, name, index)
+        yield Annotation(box, wnid, name, index)
 
 
 def _synsets(path: Path | None) -> dict[str, tuple[int, str]]:
-    """`n01440764 tench, Tinca tinca` a line -> the place in the list and the name of each WordNet id."""
+    """Lines such as `n01440764 tench, Tinca tinca` -> index and name of each WordNet id."""
     lines = _text(path).splitlines() if path else []
     pairs = [line.split(maxsplit=1) for line in lines if line.strip()]
     return {pair[0]: (number, pair[-1].strip()) for number, pair in enumerate(pairs)}
@@ -195,12 +201,12 @@ def _voc_samples(top: Path) -> Iterator[Sample]:
     for annotation in sorted(top.glob("Annotations/*.xml")):
         mask = top / "SegmentationObject" / f"{annotation.stem}.png"
         photo = photos.get(annotation.stem, top / "JPEGImages" / f"{annotation.stem}.jpg")
-        yield _sample(photo, partial(_voc_things, annotation), mask if mask.is_file() else None)
+        yield _sample(photo, partial(_voc_annotations, annotation), mask if mask.is_file() else None)
 
 
-def _voc_things(path: Path) -> list[Thing]:
-    """In `SegmentationObject` the n-th object of the file has the value n, from 1 on."""
-    return [Thing(box, name=name, mask_value=number) for number, (name, box) in enumerate(_xml(path, 1), start=1)]
+def _voc_annotations(path: Path) -> list[Annotation]:
+    """The n-th object of the file has the value n in the mask of `SegmentationObject`, counted from 1."""
+    return [Annotation(box, name=name, mask_value=number) for number, (name, box) in enumerate(_xml(path, 1), start=1)]
 
 
 # --------------------------------------------------------------------------------------------------------------- COCO
@@ -235,24 +241,24 @@ def _coco_samples(path: Path, content: Mapping[str, Any]) -> Iterator[Sample]:
     folders = _coco_folders(path)
     for image in images:
         photo = _first_file(*(folder / image["file_name"] for folder in folders)) or folders[0] / image["file_name"]
-        mine = drawn.get(image.get("id"), [])
-        yield _sample(photo, partial(_coco_things, mine, names))
+        own = drawn.get(image.get("id"), [])
+        yield _sample(photo, partial(_coco_annotations, own, names))
 
 
 def _coco_folders(path: Path) -> list[Path]:
-    """Where the photos may lie: beside the file, in `images`, or in the split's folder (`val2017`)."""
+    """Where the photos may be: beside the file, in `images`, or in the folder of the split (`val2017`)."""
     tops = [path.parent.parent, path.parent] if path.parent.name == "annotations" else [path.parent]
     split = path.stem.rpartition("_")[2]
     return [folder for top in tops for folder in (top / split, top / "images" / split, top / "images", top)]
 
 
-def _coco_things(annotations: Iterable[Mapping[str, Any]], names: Mapping[object, str]) -> Iterator[Thing]:
-    for annotation in annotations:
+def _coco_annotations(entries: Iterable[Mapping[str, Any]], names: Mapping[object, str]) -> Iterator[Annotation]:
+    for annotation in entries:
         x, y, width, height = (float(number) for number in annotation["bbox"])
         outline = annotation.get("segmentation")
         polygons = tuple(tuple(map(float, polygon)) for polygon in outline) if isinstance(outline, list) else ()
         box = _proper(Box(x, y, x + width, y + height))
-        yield Thing(box, name=names[annotation["category_id"]], polygons=polygons)
+        yield Annotation(box, name=names[annotation["category_id"]], polygons=polygons)
 
 
 # -------------------------------------------------------------------------------------------------------------- tables
@@ -271,26 +277,39 @@ def _table_samples(folder: Path, rows: Iterable[Mapping[str, str]]) -> Iterator[
     gathered: dict[str, list[Mapping[str, str]]] = {}
     for row in rows:
         gathered.setdefault(row["image"], []).append(row)
-    for image, mine in gathered.items():
-        masks = [row["mask"] for row in mine if row.get("mask")]
+    for image, own in gathered.items():
+        masks = [row["mask"] for row in own if row.get("mask")]
         mask = folder / masks[0] if masks else None
-        yield _sample(folder / image, partial(_table_things, mine), mask)
+        yield _sample(folder / image, partial(_table_annotations, own), mask)
 
 
-def _table_things(rows: Iterable[Mapping[str, str]]) -> Iterator[Thing]:
+def _table_annotations(rows: Iterable[Mapping[str, str]]) -> Iterator[Annotation]:
     for row in rows:
-        yield Thing(_proper(Box(*(float(row[column]) for column in COLUMNS[2:]))), name=row["label"].strip())
+        yield Annotation(_proper(Box(*(float(row[column]) for column in COLUMNS[2:]))), name=row["label"].strip())
 
 
-# -------------------------------------------------------------------------------------------------------------- inside
+Reader = Callable[[Path], Iterator[Sample] | None]
+
+# What each reader looks for, as errors name it, and the reader: it returns None for a path of another kind.
+READERS: Mapping[str, Reader] = MappingProxyType(
+    {
+        "an ILSVRC tree (Data/CLS-LOC/val)": _ilsvrc,
+        "a Pascal VOC tree (Annotations/*.xml and JPEGImages)": _voc,
+        "COCO annotations (a .json with images, annotations and categories)": _coco,
+        f"a table (a .csv with the columns {','.join(COLUMNS)})": _table,
+    }
+)
 
 
-def _sample(photo: Path, things: Callable[[], Iterable[Thing]], mask: Path | None = None) -> Sample:
-    """The sample, or its error where the photo is missing or the annotation broken."""
+# ------------------------------------------------------------------------------------------------------------- helpers
+
+
+def _sample(photo: Path, annotations: Callable[[], Iterable[Annotation]], mask: Path | None = None) -> Sample:
+    """The sample, with an error if the photo is missing or an annotation is invalid."""
     if not photo.is_file():
         return _broken(photo, "expected a photo, found no such file")
     try:
-        found = tuple(things())
+        found = tuple(annotations())
     except DeepInsideError as error:
         return _broken(photo, str(error))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -303,18 +322,18 @@ def _broken(photo: Path, reason: str) -> Sample:
 
 
 def _xml(path: Path, first: int) -> Iterator[tuple[str, Box]]:
-    """Class and box of every object in a VOC-style file whose pixels count from `first`, the last one included."""
+    """Class and box of each object in a VOC-style file that counts pixels from `first` and includes the last one."""
     try:
         objects = ElementTree.parse(path).getroot().iter("object")
-        for thing in objects:
-            corners = [float(thing.findtext(f"bndbox/{side}", "")) for side in ("xmin", "ymin", "xmax", "ymax")]
-            yield thing.findtext("name", "").strip(), _inclusive(corners, first)
+        for element in objects:
+            corners = [float(element.findtext(f"bndbox/{side}", "")) for side in ("xmin", "ymin", "xmax", "ymax")]
+            yield element.findtext("name", "").strip(), _inclusive(corners, first)
     except (ElementTree.ParseError, OSError, ValueError) as error:
         raise DeepInsideError(f"{path}: expected a VOC-style XML with boxes ({brief(error)})") from None
 
 
 def _inclusive(corners: list[float], first: int) -> Box:
-    """Numbers of the first and last pixels, counted from `first` -> half-open."""
+    """The first and last pixels, counted from `first` -> a half-open box."""
     x0, y0, x1, y1 = (corner - first for corner in corners)
     return _proper(Box(x0, y0, x1 + 1, y1 + 1))
 
@@ -354,13 +373,13 @@ def _json(path: Path, strict: bool) -> object:
 
 
 def _mask_values(path: Path) -> tuple[np.ndarray, bool]:
-    """The values of a mask file, and whether they are numbers of a palette."""
+    """The values of a mask file, and whether they are palette indices."""
     try:
         with Image.open(path) as image:
             palette = image.mode == "P"
             return np.asarray(image if palette else image.convert("L")), palette
     except OSError as error:
-        raise DeepInsideError(f"{path}: expected a mask, an 8-bit picture of one channel ({brief(error)})") from None
+        raise DeepInsideError(f"{path}: expected a mask, an 8-bit image of one channel ({brief(error)})") from None
 
 
 def _filled(polygons: Iterable[tuple[float, ...]], width: int, height: int) -> Bool[np.ndarray, "rows columns"]:
