@@ -1,4 +1,4 @@
-"""Each kind of data set, written here as it ships and read back; broken parts are counted, not fatal."""
+"""Each kind of data set, written in its published layout and read back; invalid parts are reported, not fatal."""
 
 import csv
 import json
@@ -9,6 +9,7 @@ from PIL import Image
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Box
+from deepinside.data import boxes
 from deepinside.data.boxes import marked_pixels, read_samples
 
 
@@ -42,11 +43,13 @@ def ilsvrc_tree(tmp_path):
 def test_ilsvrc_tree_with_its_gaps(ilsvrc_tree):
     samples = {sample.path.stem: sample for sample in read_samples(ilsvrc_tree)}
     whole = samples["v_1"]
-    assert [thing.box for thing in whole.things] == [Box(0, 0, 10, 20), Box(5, 5, 9, 9)], "corners are inclusive"
-    assert {(thing.wnid, thing.name, thing.index) for thing in whole.things} == {("n01440764", "tench, Tinca tinca", 0)}
+    assert [each.box for each in whole.annotations] == [Box(0, 0, 10, 20), Box(5, 5, 9, 9)], "corners are inclusive"
+    assert {(each.wnid, each.name, each.index) for each in whole.annotations} == {
+        ("n01440764", "tench, Tinca tinca", 0)
+    }
     for stem, reason in (("v_2", "v_2"), ("v_3", "v_3.xml"), ("v_4", "found no such file")):
         assert reason in str(samples[stem].error)
-        assert not samples[stem].things
+        assert not samples[stem].annotations
 
 
 def test_ilsvrc_solution_file_says_the_same_as_the_xml(ilsvrc_tree):
@@ -63,7 +66,7 @@ def test_ilsvrc_solution_file_says_the_same_as_the_xml(ilsvrc_tree):
 def test_real_tree_has_650_images_that_can_be_judged(ilsvrc):
     samples = list(read_samples(ilsvrc))
     assert len(samples) == 650
-    assert all(sample.error is None and sample.things for sample in samples)
+    assert all(sample.error is None and sample.annotations for sample in samples)
 
 
 def test_voc_tree_with_object_masks(tmp_path):
@@ -76,11 +79,11 @@ def test_voc_tree_with_object_masks(tmp_path):
     mask.putdata(values.ravel().tolist())
     mask.save(tmp_path / "VOC2012/SegmentationObject/a.png")
     (sample,) = read_samples(tmp_path)
-    assert [(thing.name, thing.box) for thing in sample.things] == [
+    assert [(each.name, each.box) for each in sample.annotations] == [
         ("cat", Box(0, 0, 10, 20)),
         ("dog", Box(10, 0, 20, 20)),
     ]
-    marked, void = marked_pixels(sample, sample.things[1:], 40, 30)
+    marked, void = marked_pixels(sample, sample.annotations[1:], 40, 30)
     assert (marked == (values == 2)).all()
     assert (void == (values == 255)).all()
 
@@ -98,8 +101,8 @@ def test_coco_file_with_polygons(tmp_path):
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations/instances_val2017.json").write_text(json.dumps(content))
     first, second = read_samples(tmp_path)
-    assert [(thing.name, thing.box) for thing in first.things] == [("cat", Box(4, 5, 14, 11))]
-    marked, _ = marked_pixels(first, first.things, 40, 30)
+    assert [(each.name, each.box) for each in first.annotations] == [("cat", Box(4, 5, 14, 11))]
+    marked, _ = marked_pixels(first, first.annotations, 40, 30)
     expected = np.zeros((30, 40), bool)
     expected[5:11, 4:14] = True
     assert (marked & expected).sum() == 60
@@ -115,7 +118,7 @@ def test_table_gathers_the_rows_of_an_image(tmp_path):
     with open(tmp_path / "boxes.csv", "w", newline="") as file:
         csv.writer(file).writerows(rows)
     first, second = read_samples(tmp_path)
-    assert [(thing.name, thing.box) for thing in first.things] == [("cat", Box(1, 2, 3, 4)), ("dog", Box(5, 6, 7, 8))]
+    assert [(each.name, each.box) for each in first.annotations] == [("cat", Box(1, 2, 3, 4)), ("dog", Box(5, 6, 7, 8))]
     assert "boxes cannot be read" in str(second.error)
 
 
@@ -125,7 +128,7 @@ def test_a_mask_of_another_size_is_refused(tmp_path):
     (tmp_path / "boxes.csv").write_text("image,label,x0,y0,x1,y1,mask\na.png,cat,1,2,3,4,mask.png\n")
     (sample,) = read_samples(tmp_path)
     with pytest.raises(DeepInsideError, match="40 x 30"):
-        marked_pixels(sample, sample.things, 40, 30)
+        marked_pixels(sample, sample.annotations, 40, 30)
 
 
 def test_other_folders_name_what_was_looked_for(tmp_path):
@@ -133,3 +136,14 @@ def test_other_folders_name_what_was_looked_for(tmp_path):
         read_samples(tmp_path)
     with pytest.raises(DeepInsideError, match="no such file or folder"):
         read_samples(tmp_path / "none")
+
+
+def test_one_more_reader_is_one_entry_of_the_table(tmp_path, monkeypatch):
+    def names(root):
+        return iter([boxes.Sample(root / "a.jpg")]) if (root / "photos.txt").is_file() else None
+
+    monkeypatch.setattr(boxes, "READERS", {**boxes.READERS, "a list (photos.txt)": names})
+    with pytest.raises(DeepInsideError, match=r"columns image,label,x0,y0,x1,y1\), a list \(photos.txt\)$"):
+        read_samples(tmp_path)
+    (tmp_path / "photos.txt").write_text("")
+    assert [sample.path for sample in read_samples(tmp_path)] == [tmp_path / "a.jpg"]

@@ -8,7 +8,7 @@ import pytest
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Box
 from deepinside.core.labels import Labels
-from deepinside.data.boxes import Thing, read_samples
+from deepinside.data.boxes import Annotation, read_samples
 from deepinside.evaluation import localization as module
 from deepinside.evaluation.localization import choose, class_of, evaluate, evaluate_command
 from deepinside.evaluation.metrics import STAGES, pointing_game
@@ -19,15 +19,15 @@ from helpers import BASELINES, CAMS, NAMES, rows_of, state_of
 
 def test_class_of_a_thing_prefers_the_wordnet_id_and_distrusts_numbers():
     labels, box = Labels((("tabby",), ("crane",)), ("n00000001", "n00000002")), Box(0, 0, 1, 1)
-    assert class_of(Thing(box, wnid="n00000002", name="tabby", index=0), labels) == 1
-    assert class_of(Thing(box, name="tabby", index=1), labels) == 0
-    assert class_of(Thing(box, wnid="n9", name="boat", index=1), labels) is None, "another data set's numbers"
-    assert class_of(Thing(box, index=1), labels) == 1
-    assert class_of(Thing(box, wnid="n9", index=7), Labels()) == 7
+    assert class_of(Annotation(box, wnid="n00000002", name="tabby", index=0), labels) == 1
+    assert class_of(Annotation(box, name="tabby", index=1), labels) == 0
+    assert class_of(Annotation(box, wnid="n9", name="boat", index=1), labels) is None, "another data set's numbers"
+    assert class_of(Annotation(box, index=1), labels) == 1
+    assert class_of(Annotation(box, wnid="n9", index=7), Labels()) == 7
 
 
 def test_the_class_asked_about_is_the_one_ranked_first_or_the_largest():
-    small, large = Thing(Box(0, 0, 1, 1)), Thing(Box(0, 0, 9, 9))
+    small, large = Annotation(Box(0, 0, 1, 1)), Annotation(Box(0, 0, 9, 9))
     assert module._asked([3, 8, 5], {5: [large], 8: [small]}) == 8
     assert module._asked([3], {5: [small, large], 8: [small]}) == 5
 

@@ -1,9 +1,9 @@
 """Photos with ground-truth boxes: readers of ILSVRC, Pascal VOC, COCO and plain tables, in their published layouts.
 
 Every reader yields one `Sample` per photo. Boxes are half-open, `(x0, y0, x1, y1)` in photo pixels, whatever the
-convention of the file: ILSVRC counts pixels from 0 and VOC from 1, both including the last one; COCO stores a corner and
-a size; tables store half-open boxes. A missing photo or an invalid annotation becomes a `Sample` with an `error`, so
-that a run can count and name them. A new reader is a function and an entry of `READERS`.
+convention of the file: ILSVRC counts pixels from 0 and VOC from 1, both including the last one; COCO stores a corner
+and a size; tables store half-open boxes. A missing photo or an invalid annotation becomes a `Sample` with an `error`,
+so that a run can count and name them. A new reader is a function and an entry of `READERS`.
 
 ILSVRC does not document its convention. In its files `xmin` is 0 or more and `ymax` at most height - 1, and the
 challenge's own evaluation computes a width as `xmax - xmin + 1`.
@@ -34,7 +34,7 @@ VOID = 255  # the value of pixels that are ignored in a palette mask, such as th
 
 
 class NoBoxesError(DeepInsideError):
-    """A folder holds no data set with boxes at all, as opposed to one that is broken."""
+    """A path where no reader finds its kind of data set, as opposed to a data set that is invalid."""
 
 
 @dataclass(frozen=True)
@@ -82,21 +82,17 @@ def read_samples(root: Path) -> Iterator[Sample]:
     root = Path(root)
     if not root.exists():
         raise DeepInsideError(f"{root}: expected a data set, found no such file or folder")
-    for reader in (_ilsvrc, _voc, _coco, _table):
+    for reader in READERS.values():
         samples = reader(root)
         if samples is not None:
             return samples
-    raise NoBoxesError(
-        f"{root}: expected a data set with boxes, found none; looked for an ILSVRC tree (Data/CLS-LOC/val), a Pascal "
-        "VOC tree (Annotations/*.xml and JPEGImages), COCO annotations (a .json with images, annotations and "
-        f"categories) and a table (a .csv with the columns {','.join(COLUMNS)})"
-    )
+    raise NoBoxesError(f"{root}: expected a data set with boxes, found none; looked for {', '.join(READERS)}")
 
 
 def marked_pixels(
     sample: Sample, annotations: Iterable[Annotation], width: int, height: int
 ) -> tuple[Bool[np.ndarray, "rows columns"], Bool[np.ndarray, "rows columns"]] | None:
-    """The pixels of some annotations of a sample, and the void pixels, which are ignored; None without mask or polygons.
+    """The pixels of some annotations, and the void pixels, which are ignored; None without a mask or polygons.
 
     The sample's mask file takes precedence: the pixels with the `mask_value` of an annotation, or all that are not 0;
     255 in a palette file is void. Otherwise polygons are filled. Raises `DeepInsideError` for a mask that is damaged or

@@ -27,7 +27,7 @@ from deepinside.core.images import Photo, read
 from deepinside.core.labels import Labels
 from deepinside.core.results import Detection
 from deepinside.core.terminal import print_table
-from deepinside.data.boxes import Sample, Thing, marked_pixels, read_samples
+from deepinside.data.boxes import Annotation, Sample, marked_pixels, read_samples
 from deepinside.evaluation.baselines import cam_methods
 from deepinside.evaluation.metrics import (
     STAGES,
@@ -126,9 +126,9 @@ class _Judge:
     def case(self, sample: Sample, check: bool) -> Case:
         """The image seen by every method; `check` runs the sanity check, too."""
         photo = read(sample.path)
-        predicted, things, detections = self._explained(photo, sample)
+        predicted, annotations, detections = self._explained(photo, sample)
         asked = next(iter(detections.values())).index
-        scene = self._scene(photo, sample, asked, things)
+        scene = self._scene(photo, sample, asked, annotations)
         found = {name: self._of_preset(scene, name, seen, check) for name, seen in detections.items()}
         for name, cam in self.cams.items():
             found[name] = self._of_map(scene, cam(scene.image, asked), scene.frame)
@@ -138,14 +138,14 @@ class _Judge:
         labels = self.classifier.labels
         return Case(sample.path, labels.name(asked), labels.name(predicted[0]), rank, scene.truths, found)
 
-    def _scene(self, photo: Photo, sample: Sample, asked: int, things: Sequence[Thing]) -> _Scene:
+    def _scene(self, photo: Photo, sample: Sample, asked: int, annotations: Sequence[Annotation]) -> _Scene:
         """The photo whole, squeezed to the network's size, as Choe et al. 2020 show it to class-activation maps."""
         frame, image = self.classifier.whole(photo)
-        truths = np.array([_clipped(thing.box, photo) for thing in things], dtype=np.float64)
-        return _Scene(photo, frame, image, asked, truths, marked_pixels(sample, things, photo.width, photo.height))
+        truths = np.array([_clipped(annotation.box, photo) for annotation in annotations], dtype=np.float64)
+        return _Scene(photo, frame, image, asked, truths, marked_pixels(sample, annotations, photo.width, photo.height))
 
-    def _explained(self, photo: Photo, sample: Sample) -> tuple[list[int], Sequence[Thing], dict[str, Detection]]:
-        """The likeliest classes, the things of the class asked about, and what each preset found of it.
+    def _explained(self, photo: Photo, sample: Sample) -> tuple[list[int], Sequence[Annotation], dict[str, Detection]]:
+        """The likeliest classes, the annotations of the class asked about, and what each preset found of it.
 
         The first preset also predicts: its boxes are those of the call that a user makes.
         """
@@ -178,38 +178,38 @@ class _Judge:
         return Found(None, threshold_boxes(map, frame), pixels, scores)
 
 
-def _classes(sample: Sample, classifier: Classifier) -> dict[int, list[Thing]]:
-    """The sample's things by the network's class; those of classes it does not know are left out."""
-    known: dict[int, list[Thing]] = {}
-    for thing in sample.things:
-        index = class_of(thing, classifier.labels)
+def _classes(sample: Sample, classifier: Classifier) -> dict[int, list[Annotation]]:
+    """The sample's annotations by the network's class; those of classes it does not know are left out."""
+    known: dict[int, list[Annotation]] = {}
+    for annotation in sample.annotations:
+        index = class_of(annotation, classifier.labels)
         if index is not None:
-            known.setdefault(index, []).append(thing)
+            known.setdefault(index, []).append(annotation)
     if not known:
-        names = ", ".join(sorted({thing.label for thing in sample.things}))
+        names = ", ".join(sorted({annotation.label for annotation in sample.annotations}))
         raise DeepInsideError(f"{sample.path}: expected classes that {classifier.name} knows, got {names}")
     return known
 
 
-def class_of(thing: Thing, labels: Labels) -> int | None:
-    """The network's class of a thing: by WordNet id, then by name; by number only where nothing else can be had."""
-    for wanted in (thing.wnid, thing.name):
+def class_of(annotation: Annotation, labels: Labels) -> int | None:
+    """The network's class of an annotation: by WordNet id, then by name; by index only if it has neither."""
+    for wanted in (annotation.wnid, annotation.name):
         try:
             if wanted:
                 return labels.find(wanted)
         except DeepInsideError:
             continue
-    return thing.index if not labels or not (thing.wnid or thing.name) else None
+    return annotation.index if not labels or not (annotation.wnid or annotation.name) else None
 
 
 def _naming(path: Path, reason: str) -> str:
     return reason if str(path) in reason else f"{path}: {reason}"
 
 
-def _asked(predicted: Sequence[int], known: Mapping[int, Sequence[Thing]]) -> int:
+def _asked(predicted: Sequence[int], known: Mapping[int, Sequence[Annotation]]) -> int:
     """The class of the ground truth that is predicted first, or else the one of the largest box."""
     ranked = [index for index in predicted if index in known]
-    return ranked[0] if ranked else max(known, key=lambda index: max(thing.box.area for thing in known[index]))
+    return ranked[0] if ranked else max(known, key=lambda index: max(each.box.area for each in known[index]))
 
 
 def _of_box(box: Box, marked: Marked) -> Found:
