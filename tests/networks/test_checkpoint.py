@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not at all, and damage is told in one line."""
+"""Checkpoints are complete or absent, and damage is reported in one line."""
 
 import json
 

@@ -34,7 +34,7 @@ def test_the_small_variant_too():
         + (1024 * 20 + 20)
     )
     assert counted(ConvNet2013(20, size=64)) == by_hand
-    assert counted(ConvNet2013(20, size=64, full=256)) < by_hand
+    assert counted(ConvNet2013(20, size=64, hidden_units=256)) < by_hand
 
 
 @pytest.mark.parametrize(("size", "places"), [
@@ -42,7 +42,7 @@ def test_the_small_variant_too():
     (64, [29, 14, 14, 7, 7, 7, 7, 3]),
 ])  # fmt: skip
 def test_grids_of_the_layers(size, places):
-    network = ConvNet2013(5, size=size, full=8)
+    network = ConvNet2013(5, size=size, hidden_units=8)
     image, seen = torch.zeros(1, 3, size, size), []
     for name, layer in network.features.named_children():
         image = layer(image)

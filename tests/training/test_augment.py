@@ -1,4 +1,4 @@
-"""Augmentation: each picture by its own numbers, whole pixels where pixels are whole."""
+"""Augmentation is a function of each image's own numbers, and plain crops are exact."""
 
 import subprocess
 import sys

@@ -1,8 +1,7 @@
-"""A training run on disk: after each epoch one `.safetensors` file with every tensor and one `.json` with the rest.
+"""Checkpoints of a training run: after each epoch, a `.safetensors` file with all tensors and a `.json` with the rest.
 
-Both are written beside their place and moved there when complete, the `.json` last: it names the size and the digest of
-the tensors, so a checkpoint exists whole or not at all, and damage that comes later is noticed. No code is stored, and
-none is run on loading.
+Both are written atomically, the `.json` last. It holds the digest of the tensors, so a checkpoint is complete or does
+not exist, and later damage is detected. No code is stored, and none is executed on loading.
 """
 
 from __future__ import annotations
@@ -20,39 +19,39 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from deepinside.core.errors import DeepInsideError, brief, writing
-from deepinside.core.files import appearing
+from deepinside.core.files import atomic_write
 
-KEPT = 2  # the newest and the one before it, should the newest turn out damaged
+KEPT = 2  # the newest, and the one before in case the newest is damaged
 FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One epoch's end. `facts` are plain values of JSON; tensors stay in the file until they are asked for."""
+    """The state after an epoch. `facts` are JSON values; tensors stay in the file until they are read."""
 
     path: Path
     facts: Mapping[str, Any]
 
     @property
     def epoch(self) -> int:
-        """How many epochs are done."""
+        """The number of completed epochs."""
         return int(self.facts["epoch"])
 
     def tensors(self, prefix: str) -> dict[str, Tensor]:
-        """The tensors whose name begins with `prefix.`, under the rest of their name."""
+        """Read the tensors whose names start with `prefix.`, by the rest of their names."""
         with safe_open(self.path.with_suffix(".safetensors"), framework="pt") as stored:
             names = [name for name in stored.keys() if name.startswith(f"{prefix}.")]  # noqa: SIM118
             return {name.removeprefix(f"{prefix}."): stored.get_tensor(name) for name in names}
 
 
 def save(run: Path, epoch: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Checkpoint:
-    """Write a checkpoint and take away all but the newest few.
+    """Write a checkpoint, and delete all but the newest `KEPT`.
 
     Args:
-        run: the folder of the run, made if missing.
-        epoch: how many epochs are done.
-        tensors: by names such as `network.weight`; the part before the first dot groups them.
-        facts: whatever JSON can hold, floats to the last bit.
+        run: the folder of the run, which is created if missing.
+        epoch: the number of completed epochs.
+        tensors: by names such as `network.weight`; the part before the first dot is their group.
+        facts: JSON values; floats are kept to the last bit.
 
     Raises `DeepInsideError` where it cannot be written.
     """
@@ -60,17 +59,17 @@ def save(run: Path, epoch: int, tensors: Mapping[str, Tensor], facts: Mapping[st
     with writing(path, "a checkpoint"):
         storage = path.with_suffix(".safetensors")
         plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        _moved_there(storage, lambda part: save_file(plain, part))
-        told = {"format": FORMAT, "epoch": epoch, **facts, "sha256": _digest(storage)}
-        _moved_there(path, lambda part: part.write_text(json.dumps(told, indent=1), encoding="utf-8"))
+        _write_durably(storage, lambda part: save_file(plain, part))
+        content = {"format": FORMAT, "epoch": epoch, **facts, "sha256": _digest(storage)}
+        _write_durably(path, lambda part: part.write_text(json.dumps(content, indent=1), encoding="utf-8"))
         for old in _newest_first(run)[KEPT:]:
             old.unlink()
             old.with_suffix(".safetensors").unlink(missing_ok=True)
-    return Checkpoint(path, told)
+    return Checkpoint(path, content)
 
 
 def load(path: Path) -> Checkpoint:
-    """The checkpoint of a `.json` file, once its tensors are known to be whole.
+    """Load the checkpoint of a `.json` file, after its tensors are verified against their digest.
 
     Raises `DeepInsideError` for a file that is missing, damaged, or of another format.
     """
@@ -80,7 +79,9 @@ def load(path: Path) -> Checkpoint:
         if facts["format"] != FORMAT:
             raise DeepInsideError(f"{path}: expected a checkpoint of format {FORMAT}, got {facts['format']}")
         if _digest(storage) != facts["sha256"]:
-            raise DeepInsideError(f"{storage}: the checkpoint is damaged, its digest is not the one written with it")
+            raise DeepInsideError(
+                f"{storage}: the checkpoint is damaged, since its digest differs from the one in {path.name}"
+            )
         with safe_open(storage, framework="pt"):
             return Checkpoint(path, facts)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
@@ -88,7 +89,7 @@ def load(path: Path) -> Checkpoint:
 
 
 def newest(run: Path, warn: Callable[[str], object]) -> Checkpoint | None:
-    """The newest checkpoint of a run that is whole, or None where there is none; `warn` hears of every other one."""
+    """The newest intact checkpoint of a run, or None if there is none; `warn` is called for each damaged one."""
     for path in _newest_first(run):
         try:
             return load(path)
@@ -106,9 +107,9 @@ def _newest_first(run: Path) -> list[Path]:
     return sorted(run.glob("epoch-*.json"), reverse=True)
 
 
-def _moved_there(path: Path, write: Callable[[Path], object]) -> None:
-    """Flushed to the disk before it has its name: a crash of the machine leaves the old file or the new one, too."""
-    with appearing(path) as part:
+def _write_durably(path: Path, write: Callable[[Path], object]) -> None:
+    """An atomic write that is flushed to the disk first, so that it also survives a crash of the machine."""
+    with atomic_write(path) as part:
         write(part)
         with part.open("rb+") as stream:
             os.fsync(stream.fileno())

@@ -1,11 +1,10 @@
-"""What training does to pictures (paper, Sect. 1): crops, mirror images, color jitter, and parts zeroed out.
+"""Augmentation of training images (paper, Sect. 1): crops, flips, color jitter, and rectangles that are zeroed out.
 
-A whole batch is changed at once, on whatever device it is, and every choice is a function of the picture's own row of
-random numbers: `draws` makes those for an epoch from a seed. So a picture is changed in the same way whichever process
-loads it, in whichever order, and a resumed run sees what an uninterrupted one sees.
+A whole batch is augmented at once, on its own device, and every choice is a function of the image's row of random
+numbers, which `draws` generates for an epoch from a seed. So the augmentation of an image does not depend on the
+process that loads it or on the order of loading, and a resumed run sees the same images as an uninterrupted one.
 
-Pictures come as bytes, squares of the training size (batch, 3, side, side), and leave as RGB in about [0, 1],
-(batch, 3, size, size).
+The input is square images of bytes, (batch, 3, side, side); the output is RGB in about [0, 1], (batch, 3, size, size).
 """
 
 from __future__ import annotations
@@ -18,66 +17,66 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-DRAWS = 16  # random numbers a picture: see `augment` for what each decides
-LUMA = (0.299, 0.587, 0.114)
+DRAWS = 16  # random numbers per image; `augment` lists what each decides
+LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in gray (ITU-R BT.601)
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far pictures are changed. The defaults are the paper's and its time's; sizes that it does not give are ours.
+    """The strength of the augmentation. The defaults are the paper's and those usual in 2013, the others ours.
 
     >>> Augmentation(zeroed=0).flip
     0.5
     """
 
-    smallest: float = 1.0  # the least share of the picture's area that a crop covers; 1 is a plain crop, not resized
-    aspect: float = 1.0  # up to how many times as wide as high a resized crop may be, and the other way round
-    flip: float = 0.5  # how often the mirror image is shown
-    lighting: float = 0.1  # standard deviation of shifts along the principal axes of all colors (Krizhevsky 2012)
+    smallest: float = 1.0  # smallest share of the image's area in a crop; 1 is a crop without resizing
+    aspect: float = 1.0  # largest aspect ratio of a resized crop, in either orientation
+    flip: float = 0.5  # probability of a horizontal flip
+    lighting: float = 0.1  # standard deviation of color shifts along the principal axes (Krizhevsky et al. 2012)
     jitter: float = 0.0  # brightness, contrast and saturation are multiplied by 1 - jitter to 1 + jitter
-    zeroed: float = 0.5  # how often a rectangle is zeroed out, after centering: it shows the mean image
-    zeroed_area: tuple[float, float] = (0.02, 0.25)  # its least and largest share of the picture
+    zeroed: float = 0.5  # probability of zeroing out a rectangle, which then shows the mean image
+    zeroed_area: tuple[float, float] = (0.02, 0.25)  # smallest and largest share of the image in that rectangle
 
 
 def draws(count: int, seed: int, epoch: int) -> Float[Tensor, "count draws"]:
-    """Uniform numbers in [0, 1) that decide everything about each of `count` pictures in one epoch."""
+    """Uniform random numbers in [0, 1), one row for each of `count` images in one epoch."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     return torch.rand(count, DRAWS, generator=generator)
 
 
 def augment(
-    pictures: UInt8[Tensor, "batch 3 side side"],
+    images: UInt8[Tensor, "batch 3 side side"],
     numbers: Float[Tensor, "batch draws"],
     how: Augmentation,
     mean_image: Float[Tensor, "3 size size"],
     axes: Float[Tensor, "3 3"],
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Pictures as training shows them.
+    """Augment a batch of training images.
 
     Args:
-        pictures: squares of the training size, RGB bytes.
-        numbers: each picture's row of `draws`: 0 to 3 place the crop, 4 mirrors, 5 to 7 light, 8 to 10 jitter, 11 to
-            15 zero out.
-        how: how far to go.
-        mean_image: of the training set, RGB in [0, 1]; its size is the crop's, its pixels are what "zero" shows.
+        images: RGB bytes, squares of the training size.
+        numbers: the row of `draws` of each image: 0 to 3 for the crop, 4 for the flip, 5 to 7 for lighting, 8 to 10 for
+            jitter, 11 to 15 for the zeroed rectangle.
+        how: the strength of each step.
+        mean_image: of the training set, RGB in [0, 1]; crops have its size, and zeroed pixels its values.
         axes: the principal axes of the training set's colors, in columns, each as long as its standard deviation.
     """
-    images = crop(pictures.float() / 255, numbers[:, :5], how, mean_image.shape[-1])
+    result = crop(images.float() / 255, numbers[:, :5], how, mean_image.shape[-1])
     if how.jitter:
-        images = jitter(images, 1 + how.jitter * (2 * numbers[:, 8:11] - 1))
+        result = jitter(result, 1 + how.jitter * (2 * numbers[:, 8:11] - 1))
     if how.lighting:
         normal = math.sqrt(2) * torch.erfinv((2 * numbers[:, 5:8] - 1).clamp(-0.9999, 0.9999))
-        images = images + (how.lighting * normal @ axes.T)[:, :, None, None]
+        result = result + (how.lighting * normal @ axes.T)[:, :, None, None]
     if how.zeroed:
-        images = torch.where(_rectangles(numbers[:, 11:16], how, images.shape[-1]), mean_image, images)
-    return images
+        result = torch.where(_rectangles(numbers[:, 11:16], how, result.shape[-1]), mean_image, result)
+    return result
 
 
 def crop(
-    pictures: Float[Tensor, "batch 3 side side"], numbers: Float[Tensor, "batch 5"], how: Augmentation, size: int
+    images: Float[Tensor, "batch 3 side side"], numbers: Float[Tensor, "batch 5"], how: Augmentation, size: int
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Crops at random places, some mirrored; plain ones fall on whole pixels, others are resized to `size`."""
-    side = pictures.shape[-1]
+    """Random crops, some of them flipped: of whole pixels if `how.smallest` is 1, otherwise resized to `size`."""
+    side = images.shape[-1]
     down, across, share, shape, mirror = numbers.unbind(dim=1)
     if how.smallest < 1:
         area = how.smallest + (1 - how.smallest) * share
@@ -87,19 +86,19 @@ def crop(
     else:
         height = width = torch.full_like(down, size)
         top, left = ((number * (side - size + 1)).floor().clamp(max=side - size) for number in (down, across))
-    turn = torch.where(mirror < how.flip, -1.0, 1.0)
+    flip = torch.where(mirror < how.flip, -1.0, 1.0)
     zero = torch.zeros_like(top)
-    # grid_sample's places run from -1 to 1 over the picture; its rows are (x, y) as functions of the crop's own.
-    x = torch.stack([turn * width / side, zero, (2 * left + width) / side - 1], dim=1)
+    # The affine maps of grid_sample, from crop to image coordinates, both in [-1, 1] from edge to edge.
+    x = torch.stack([flip * width / side, zero, (2 * left + width) / side - 1], dim=1)
     y = torch.stack([zero, height / side, (2 * top + height) / side - 1], dim=1)
-    grid = F.affine_grid(torch.stack([x, y], dim=1), [len(pictures), 3, size, size], align_corners=False)
-    return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    grid = F.affine_grid(torch.stack([x, y], dim=1), [len(images), 3, size, size], align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def jitter(
     images: Float[Tensor, "batch 3 size size"], factors: Float[Tensor, "batch 3"]
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Brightness, contrast and saturation multiplied by each picture's three factors, then kept in [0, 1]."""
+    """Multiply brightness, contrast and saturation of each image by its three factors, and clamp to [0, 1]."""
     brightness, contrast, saturation = factors.T[:, :, None, None, None]
     images = images * brightness
     gray = (images * images.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
@@ -110,15 +109,15 @@ def jitter(
 
 
 def _rectangles(numbers: Float[Tensor, "batch 5"], how: Augmentation, size: int) -> Tensor:
-    """(batch, 1, size, size), true in the part of each picture that is zeroed out, if any."""
+    """(batch, 1, size, size), True in the rectangle of each image that is zeroed out, if any."""
     happens, share, shape, down, across = numbers.T[:, :, None]
     least, largest = how.zeroed_area
     area = least + (largest - least) * share
     stretch = torch.exp2(shape - 0.5)  # from 1 : 2 to 2 : 1
     height, width = (size * area.sqrt() * by for by in (1 / stretch, stretch))
-    place = torch.arange(size, device=numbers.device) + 0.5
+    center = torch.arange(size, device=numbers.device) + 0.5
     rows, columns = (
-        (place >= start * (size - extent)) & (place < start * (size - extent) + extent)
+        (center >= start * (size - extent)) & (center < start * (size - extent) + extent)
         for start, extent in ((down, height), (across, width))
     )
     inside: Tensor = (happens < how.zeroed)[:, :, None] & rows[:, :, None] & columns[:, None, :]
