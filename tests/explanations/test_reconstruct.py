@@ -30,13 +30,15 @@ def seen_by(classifier, photo, frame):
 @pytest.mark.parametrize("rule", ["gradient", "deconvnet", "guided"])
 def test_a_class_and_a_neuron_send_back_what_gradient_gives(squeezed, photos, rule):
     photo = read(photos / "cat.jpg")
-    for target, wanted in ((3, 3), ("class 3", 3), (Neuron("features.6", 5, at=(2, 3)),) * 2):
+    neuron = Neuron("features.6", 5, at=(2, 3))
+    # Rectifiers that the signal passes: the stem's, three in each fire module before the layer, the classifier's.
+    for target, wanted, calls in ((3, 3, 1 + 8 * 3 + 1), ("class 3", 3, 1 + 8 * 3 + 1), (neuron, neuron, 1 + 3 * 3)):
         seen = reconstruct(squeezed, photo, target, rule=rule)
         image = seen_by(squeezed, photo, seen.frame)
         expected = gradient(squeezed.network, image, wanted, rule=rule)[0]
         assert np.array_equal(seen.gradient, expected.numpy())
         assert np.array_equal(seen.map, expected.abs().amax(0).numpy())
-        assert seen.rectifiers == ({} if rule == "gradient" else seen.rectifiers)
+        assert seen.rectifiers == ({} if rule == "gradient" else {"F.relu": calls})
 
 
 def test_the_likeliest_class_is_the_default(squeezed, photos):
