@@ -65,7 +65,7 @@ def test_saliency_is_the_magnitude_not_the_signed_maximum():
 
 
 def test_softmax_is_not_in_the_score(small_network):
-    """The map is that of the unnormalized score: raising it by lowering the other classes does not count (Sect. 3.1)."""
+    """The map is that of the unnormalized score: lowering the other classes does not raise it (Sect. 3.1)."""
     image = images_of(1).requires_grad_()
     logits = small_network.eval()(image)
     (unnormalized,) = torch.autograd.grad(logits[0, 3], image, retain_graph=True)
