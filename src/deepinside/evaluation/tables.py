@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
-from jaxtyping import Float
 
 from deepinside.core.errors import DeepInsideError, writing
+from deepinside.core.geometry import Box
 from deepinside.core.images import read
 from deepinside.evaluation.baselines import MAP_METHODS
 from deepinside.evaluation.metrics import ENOUGH, LEVELS, STAGES, TOP, Estimate
@@ -99,27 +99,21 @@ def cases_sheet(evaluation: Evaluation, method: str, count: int = 6) -> Figure:
 
 
 def _show_case(axes: Axes, evaluation: Evaluation, method: str, number: int) -> None:
+    from deepinside.explanations import sheets
+
     case, row = evaluation.cases[number], evaluation.rows[method]
     assert row.boxes is not None
     assert row.ious is not None
     photo = read(case.path)
-    scale = min(480 / max(photo.width, photo.height), 1.0)
-    size = (max(round(photo.width * scale), 1), max(round(photo.height * scale), 1))
-    axes.imshow(np.asarray(photo.image.resize(size)))
+    image = sheets.thumbnail(photo)
+    scale = min(sheets.PANEL / max(photo.width, photo.height), 1.0)
+    axes.imshow(image)
     for truth in case.truths:
-        _outline(axes, truth * scale, "#2a9d3f")
-    _outline(axes, row.boxes[number] * scale, "#e63946")
+        sheets.draw_box(axes, Box(*truth * scale), sheets.GROUND_TRUTH)
+    sheets.draw_box(axes, Box(*row.boxes[number] * scale), sheets.PREDICTION)
     axes.set_title(f"{case.label[:24]}  IoU {row.ious[number]:.2f}", fontsize=8)
     axes.set_xticks([])
     axes.set_yticks([])
-
-
-def _outline(axes: Axes, box: Float[np.ndarray, 4], color: str) -> None:
-    from matplotlib.patches import Rectangle
-
-    x0, y0, x1, y1 = (float(side) for side in box)
-    for edge, width in (("white", 3.5), (color, 2.0)):
-        axes.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, edgecolor=edge, linewidth=width))
 
 
 def _known_row(evaluation: Evaluation, method: str) -> Row:

@@ -1,0 +1,205 @@
+"""Sheets: the arrays, boxes and words in their panels, for photos whose results are worked out by hand."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deepinside.core.errors import DeepInsideError
+from deepinside.core.geometry import Box, Frame
+from deepinside.core.images import Photo
+from deepinside.core.results import Detection, Explanation, Segmentation
+from deepinside.explanations import sheets
+from deepinside.explanations.reconstruct import Reconstruction
+
+RED, BLUE = (230, 57, 70), (58, 134, 255)
+
+
+@pytest.fixture
+def photo():
+    """60 x 40 pixels of noise, small enough to be shown as it is."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    return Photo(Image.fromarray(pixels), "album/tom.jpg")
+
+
+def detection(*, label="tabby", with_boxes=True, frame=None):
+    """On a 4 x 4 grid over the central square, columns 10 to 49: a cell is 10 x 10 photo pixels."""
+    mask, foreground, background = np.zeros((3, 4, 4), bool)
+    mask[1:3, 1:4] = True
+    foreground[1, 2] = True
+    background[3, 0] = True
+    values = np.arange(16, dtype=np.float32).reshape(4, 4)
+    found = Segmentation(mask, foreground, background, 0.0) if with_boxes else None
+    frame = frame or Frame.center(60, 40, width=4, height=4)
+    return Detection(281, label, "n02123045", 9.0, 0.756, frame, values, found)
+
+
+def explanation(*objects):
+    return Explanation("album/tom.jpg", 60, 40, "lite0", "best", objects)
+
+
+def reconstruction(rule, gradient=None, target="tabby"):
+    values = np.zeros((3, 4, 4), np.float32) if gradient is None else gradient
+    frame = Frame.center(60, 40, width=4, height=4)
+    return Reconstruction(
+        target=target, rule=rule, score=3.14159, frame=frame, gradient=values, rectifiers={}, others={}
+    )
+
+
+def shown(axes, number=0):
+    return axes.images[number].get_array()
+
+
+def boxes_in(axes):
+    """The color and the corners of each outline that is not the white one under it."""
+    for patch in axes.patches:
+        *color, _ = (round(255 * channel) for channel in patch.get_edgecolor())
+        if tuple(color) != (255, 255, 255):
+            x, y = patch.get_xy()
+            yield tuple(color), (x + 0.5, y + 0.5, x + 0.5 + patch.get_width(), y + 0.5 + patch.get_height())
+
+
+def panels(figure, columns):
+    return np.reshape(np.array(figure.axes, dtype=object), (-1, columns))
+
+
+# ------------------------------------------------------------------------------------------------------ localization
+
+
+def test_localization_sheet_shows_photo_box_map_seeds_and_mask(photo):
+    grid = panels(sheets.localization_sheet(photo, explanation(detection(), detection(label="tiger cat"))), 4)
+    assert [axes.get_title() for axes in grid[0]] == ["photo and box", "saliency", "seeds", "mask"]
+    assert [row[0].get_ylabel() for row in grid] == ["tabby\n75.6%", "tiger cat\n75.6%"]
+    first, saliency, seeds, mask = grid[0]
+    np.testing.assert_array_equal(shown(first), photo.pixels)
+    assert list(boxes_in(first)) == [(RED, (20, 10, 50, 30))]
+    values = shown(saliency).filled(np.nan)
+    assert np.isnan(values[:, :10]).all()
+    assert np.isnan(values[:, 50:]).all()
+    np.testing.assert_array_equal(values[:, 10:50], detection().saliency[:, 10:50])
+    painted = shown(seeds)
+    assert (painted[10:20, 30:40] == RED).all()
+    assert (painted[30:40, 10:20] == BLUE).all()
+    assert np.count_nonzero((painted == RED).all(axis=2)) == 100
+    assert np.count_nonzero((painted == BLUE).all(axis=2)) == 100
+    inside = np.zeros((40, 60), bool)
+    inside[10:30, 20:50] = True
+    cut = shown(mask)
+    np.testing.assert_array_equal(cut[inside], photo.pixels[inside])
+    assert (cut[~inside] == cut[~inside][:, :1]).all(), "gray outside the mask"
+
+
+def test_the_color_scale_ends_at_a_quantile_of_the_positive_values(photo):
+    saliency = panels(sheets.localization_sheet(photo, explanation(detection())), 4)[0, 1]
+    values = detection().saliency
+    assert saliency.images[0].get_clim() == pytest.approx((0, np.quantile(values[values > 0], 0.995)))
+
+
+def test_a_large_photo_is_reduced_and_its_box_with_it():
+    large = Photo(Image.new("RGB", (1200, 800), "gray"))
+    found = detection(frame=Frame.center(1200, 800, width=4, height=4))
+    first = panels(sheets.localization_sheet(large, explanation(found)), 4)[0, 0]
+    assert shown(first).shape == (320, 480, 3)  # 0.4 of the photo; the region is columns 200 to 999
+    assert list(boxes_in(first)) == [(RED, (160, 80, 400, 240))]
+    assert found.box == Box(400, 200, 1000, 600)
+
+
+def test_saliency_alone_has_no_localization_sheet(photo):
+    with pytest.raises(DeepInsideError, match="expected an explanation with boxes for this sheet"):
+        sheets.localization_sheet(photo, explanation(detection(with_boxes=False)))
+
+
+# ---------------------------------------------------------------------------------------------------------- saliency
+
+
+def test_saliency_sheet_shows_photo_map_and_both(photo):
+    grid = panels(sheets.saliency_sheet(photo, explanation(detection(with_boxes=False))), 3)
+    assert [axes.get_title() for axes in grid[0]] == ["photo", "saliency", "both"]
+    both = grid[0, 2]
+    np.testing.assert_array_equal(shown(both, 1), detection().saliency)
+    values = detection().saliency
+    brightest = np.quantile(values[values > 0], 0.995)
+    np.testing.assert_allclose(both.images[1].get_alpha(), np.sqrt(np.clip(values / brightest, 0, 1)), rtol=1e-6)
+
+
+def test_save_map_is_gray_from_zero_to_the_brightest_quantile(tmp_path):
+    values = np.arange(2000, dtype=np.float32).reshape(40, 50)
+    path = sheets.save_map(values, tmp_path / "new" / "map.png")
+    with Image.open(path) as image:
+        assert image.mode == "L"
+        pixels = np.asarray(image).astype(int)
+    expected = np.clip(values / np.quantile(values[values > 0], 0.995), 0, 1) * 255
+    assert abs(pixels - expected).max() <= 0.5
+    assert (pixels.min(), pixels.max()) == (0, 255)
+
+
+def test_a_map_of_zeros_is_black(tmp_path):
+    with Image.open(sheets.save_map(np.zeros((5, 6), np.float32), tmp_path / "map.png")) as image:
+        assert not np.asarray(image).any()
+
+
+# ---------------------------------------------------------------------------------------------------- neurons, rules
+
+
+def test_neuron_sheet_shows_the_sign_in_color(photo):
+    gradient = np.zeros((3, 4, 4), np.float32)
+    gradient[0], gradient[2] = 2.0, -2.0
+    left, middle, right = sheets.neuron_sheet(photo, reconstruction("guided", gradient, "features.9:40")).axes
+    assert left.get_ylabel() == "features.9:40\n3.14"
+    assert middle.get_title() == "guided"
+    color = shown(middle)
+    np.testing.assert_allclose(color[:, 10:50], np.broadcast_to([1, 0.5, 0], (40, 40, 3)), atol=1e-6)
+    np.testing.assert_allclose(color[:, :10], 0.5, atol=1e-6)
+    np.testing.assert_allclose(shown(right)[:, 10:50], 2)
+
+
+def test_compare_sheet_shows_each_rule_with_its_formula_and_why_one_is_missing(photo):
+    missing = DeepInsideError("expected rectifiers for the rule 'guided', but the forward pass met none")
+    rules = {"gradient": reconstruction("gradient"), "deconvnet": reconstruction("deconvnet"), "guided": missing}
+    grid = panels(sheets.compare_sheet(photo, rules, {}), 4)
+    assert grid.shape == (2, 4)
+    assert [axes.get_title() for axes in grid[0]] == ["photo", "gradient", "DeconvNet", "guided"]
+    assert "1(X > 0)" in grid[1, 1].get_xlabel()
+    assert grid[1, 2].get_xlabel().startswith("R = R' · 1(R' > 0)\n")
+    (text,) = grid[0, 3].texts
+    assert text.get_text().replace("\n", " ") == str(missing)
+    assert not grid[0, 3].images
+    assert not grid[1, 3].images
+
+
+@pytest.mark.parametrize(("count", "rows"), [(1, 1), (2, 1), (3, 2), (5, 3)])
+def test_compare_sheet_has_room_for_any_number_of_presets(photo, count, rows):
+    presets = {f"p{number}": detection() for number in range(count)}
+    grid = panels(sheets.compare_sheet(photo, {rule: reconstruction(rule) for rule in sheets.RULES}, presets), 4)
+    assert len(grid) == 2 + rows
+    flat = list(grid[2:].flat)
+    labels = [f"preset p{number}: {kind}" for number in range(count) for kind in ("saliency", "box")]
+    assert [axes.get_xlabel() for axes in flat[: 2 * count]] == labels
+    for axes in flat[1 : 2 * count : 2]:
+        assert list(boxes_in(axes)) == [(RED, (20, 10, 50, 30))]
+    assert not any(axes.axison for axes in flat[2 * count :])
+
+
+def test_exciting_sheet_crops_each_photo_to_what_the_neuron_saw(photo):
+    seen = np.zeros((3, 4, 4), np.float32)
+    seen[1, 1:3, 2] = -1
+    figure = sheets.exciting_sheet([(photo, reconstruction("deconvnet", seen)), (photo, reconstruction("deconvnet"))])
+    left, right, other, _ = figure.axes
+    np.testing.assert_array_equal(shown(left), photo.pixels[10:30, 30:40])
+    assert shown(right).shape == (20, 10, 3)
+    np.testing.assert_array_equal(shown(other), photo.pixels[:, 10:50])  # all of the region, where nothing excites
+    assert left.get_title() == "tom  3.1"
+    assert figure.get_suptitle() == "What excites tabby most, and its gradient at the image (DeconvNet)"
+
+
+# ------------------------------------------------------------------------------------------------------------- files
+
+
+def test_save_writes_a_png_and_its_folder(photo, tmp_path):
+    figure = sheets.saliency_sheet(photo, explanation(detection()))
+    path = sheets.save(figure, tmp_path / "new" / "sheet.png")
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        assert image.size == tuple((figure.get_size_inches() * figure.dpi).astype(int))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DeepInsideError, match="expected a place to write an image"):
+        sheets.save(figure, tmp_path / "file" / "sheet.png")
