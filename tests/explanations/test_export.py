@@ -467,7 +467,7 @@ def test_a_name_that_is_not_unicode_spoils_no_file(tmp_path):
     assert task["data"]["image"].endswith("caf%E9.png")
 
 
-def test_upright_photos_are_linked_and_turned_ones_written_upright(photos, tmp_path):
+def test_upright_photos_are_linked_and_rotated_ones_written_upright(photos, tmp_path):
     export(items_of(photos), tmp_path / "out", ["voc", "yolo"])
     for folder in (tmp_path / "out/voc/VOCdevkit/VOC2012/JPEGImages", tmp_path / "out/yolo/images"):
         assert (folder / "tom.jpg").is_symlink()

@@ -1,20 +1,20 @@
-"""The only writers of results for other tools: COCO, Pascal VOC, YOLO, Label Studio and mask pictures.
+"""Export of explanations for other tools: COCO, Pascal VOC, YOLO, Label Studio and mask images.
 
     with exporting(folder, ["coco", "voc"]) as add:
         for path, name in find_photos([photos]):
             add(path, name, explain(classifier, path, top=1))
 
-Each format gets a folder of its own below `folder`, which has to be new or empty: labels in an older one may
-have been corrected by hand. Photos are taken one by one, and masks leave memory with them. A file gets its
-name when it is complete; a run that is interrupted keeps what it had done.
+Each format gets a folder of its own below `folder`, which has to be new or empty, since the labels in an older one may
+have been corrected by hand. Photos are processed one by one, and their masks are not kept in memory. Files are written
+atomically, and an interrupted run keeps what it has finished. A new format is a function and an entry of `FORMATS`.
 
-All classes of an explanation are written, with their scores where the format has a place for them. They are
-alternatives for one object, so for one box a photo explain with `top=1`.
+All classes of an explanation are written, with their scores if the format has them. They are alternatives for one
+object; for one box per photo, explain with `top=1`.
 
-Boxes and masks are in pixels of the upright photo. A tool that ignores the EXIF orientation sees a phone's
-portrait lying on its side, and other pixels under the box. The layouts that contain the photos (`voc` and
-`yolo`) get links to them, which take no space; of a photo that EXIF turns, and of a GIF, they get an upright
-JPEG, so that every tool sees the same. `zip -r` and `cp -RL` make files of the links.
+Boxes and masks are in pixels of the upright photo. A tool that ignores the EXIF orientation shows the portrait photos
+of a phone lying on their side, with other pixels under the box. The layouts that contain the photos (`voc` and `yolo`)
+get symbolic links, which take no space. For a photo that EXIF rotates, and for a GIF, they get an upright JPEG, so that
+every tool sees the same image. `zip -r` and `cp -RL` replace the links by files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ import json
 import os
 import re
 import shutil
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from hashlib import sha256
@@ -41,29 +40,29 @@ from jaxtyping import Bool, Int
 from PIL import ExifTags, Image
 
 from deepinside.core.errors import DeepInsideError, named
-from deepinside.core.files import appearing
+from deepinside.core.files import atomic_write, distinct_name
 from deepinside.core.images import read
 from deepinside.core.results import Detection, Explanation
 
-# Takes a photo's file, its name as `find_photos` gives it, and what was seen in it.
+# The file of a photo, its name as returned by `find_photos`, and its explanation.
 Add: TypeAlias = Callable[[Path, Path, Explanation], None]
 Writer: TypeAlias = Callable[[Path], AbstractContextManager[Add]]
 
-LONGEST_NAME = 200  # bytes; file systems allow 255, and suffixes are to come
+LONGEST_NAME = 200  # bytes; file systems allow 255, of which suffixes need some
 JPEG_QUALITY = 95  # of upright copies
 MASK_COLUMNS = ("mask", "photo", "path", "index", "label", "wnid", "probability", "x0", "y0", "x1", "y1")
-# What every reader opens, ultralytics among them; other photos are copied as JPEG.
+# Suffixes that every reader opens, including ultralytics; photos with others are copied as JPEG.
 LINKED = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-# What neither XML 1.0 nor YAML can hold: control characters, halves of surrogate pairs, line separators.
+# Characters that XML 1.0 and YAML cannot contain: control characters, lone surrogates, line separators.
 UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 def export(items: Iterable[tuple[Path, Path, Explanation]], folder: Path, formats: str | Iterable[str]) -> list[Path]:
-    """Write `(photo file, name, explanation)` items, taken once, in some formats; returns a folder for each.
+    """Write explanations in one or more formats; returns the folder of each format.
 
     Args:
-        items: the name is the photo's path below the folder it was found in, as `find_photos` gives it.
-        folder: where the folders of the formats go.
+        items: `(photo file, name, explanation)`, iterated once; `find_photos` returns the files with their names.
+        folder: for the folders of the formats.
         formats: names of `FORMATS`.
 
     Raises `DeepInsideError` as `exporting` does.
@@ -77,18 +76,18 @@ def export(items: Iterable[tuple[Path, Path, Explanation]], folder: Path, format
 
 @contextmanager
 def exporting(folder: Path, formats: str | Iterable[str]) -> Iterator[Add]:
-    """Writers for one or more formats behind one call a photo: `add(photo file, name, explanation)`.
+    """Yield a function `add(photo file, name, explanation)` that writes a photo in one or more formats.
 
-    Leaving the block, by an exception too, completes the files for the photos added so far.
+    Leaving the block, also by an exception, completes the files for the photos that were added.
 
-    Raises `DeepInsideError` for an unknown format, a folder of a format that has something in it or cannot be
-    written, and explanations without boxes.
+    Raises `DeepInsideError` for an unknown format, a folder of a format that is not empty or cannot be written, and
+    explanations without boxes.
     """
     names = _known(formats)
     with ExitStack() as stack:
         with _reported(folder):
             folders = [_new_folder(folder / name) for name in names]
-            adds = [stack.enter_context(FORMATS[name](place)) for name, place in zip(names, folders, strict=True)]
+            adds = [stack.enter_context(FORMATS[name](target)) for name, target in zip(names, folders, strict=True)]
 
         def add(photo: Path, name: Path, explanation: Explanation) -> None:
             with _reported(folder):
@@ -106,9 +105,8 @@ def exporting(folder: Path, formats: str | Iterable[str]) -> Iterator[Add]:
 def coco(folder: Path) -> Iterator[Add]:
     """`annotations.json`: boxes, masks as compressed run lengths, scores (https://cocodataset.org/#format-data).
 
-    `file_name` is the photo's name below the folder that was given, the image root that readers ask for; for
-    photos from several folders, `path` says where each is. Category ids are class indices, scores are
-    probabilities.
+    `file_name` is relative to the folder that was searched, which is the image root that readers ask for; for photos
+    from several folders, `path` is the absolute path. Category ids are class indices, and scores are probabilities.
     """
     images: list[str] = []
     names: dict[int, str] = {}
@@ -124,7 +122,7 @@ def coco(folder: Path) -> Iterator[Add]:
             images.append(
                 _json(
                     id=len(images) + 1,
-                    file_name=_distinct(_text(_below(name).as_posix()), taken),
+                    file_name=distinct_name(Path(_text(_below(name).as_posix())), taken).as_posix(),
                     width=explanation.width,
                     height=explanation.height,
                     path=_text(os.path.abspath(photo)),
@@ -145,23 +143,23 @@ def coco(folder: Path) -> Iterator[Add]:
 def voc(folder: Path) -> Iterator[Add]:
     """Pascal VOC, as torchvision, labelImg and CVAT read it: `VOCdevkit/VOC2012/Annotations` and so on.
 
-    Pixels count from (1, 1) and `xmax`, `ymax` are the last ones inside (VOC2012 development kit), so the
-    half-open box (x0, y0, x1, y1) is (x0 + 1, y0 + 1, x1, y1) there. The layout has one flat folder of `.jpg`
-    files: folders in a photo's name become `__`, and a PNG is linked under `.jpg` too, since readers go by
-    the content. `train.txt` and `trainval.txt` list all photos. Each object has its probability as `score`,
-    which readers that do not know it skip.
+    Pixels are counted from (1, 1), and `xmax` and `ymax` are the last pixels inside (VOC2012 development kit), so the
+    half-open box (x0, y0, x1, y1) becomes (x0 + 1, y0 + 1, x1, y1). The layout has one flat folder of `.jpg` files:
+    folders in a photo's name become `__`, and a PNG is also linked as `.jpg`, since readers go by the content.
+    `train.txt` and `trainval.txt` list all photos. Each object has its probability as `score`, which other readers
+    ignore.
     """
     root = folder / "VOCdevkit" / "VOC2012"
     names: dict[int, str] = {}
     taken: set[str] = set()
     sets = _subfolder(root / "ImageSets" / "Main")
-    annotations, pictures = _subfolder(root / "Annotations"), _subfolder(root / "JPEGImages")
+    annotations, images = _subfolder(root / "Annotations"), _subfolder(root / "JPEGImages")
     with _text_file(sets / "train.txt") as train, _text_file(sets / "trainval.txt") as trainval:
 
         def add(photo: Path, name: Path, explanation: Explanation) -> None:
-            stem = _distinct(_flat(name), taken)
+            stem = distinct_name(Path(_flat(name)), taken).name
             document = _voc_document(f"{stem}.jpg", photo, explanation, _class_names(explanation, names))
-            _place(photo, pictures, stem, ".jpg")
+            _link(photo, images, stem, ".jpg")
             _write(annotations / f"{stem}.xml", _xml(document))
             train.write(f"{stem}\n")
             trainval.write(f"{stem}\n")
@@ -173,26 +171,26 @@ def voc(folder: Path) -> Iterator[Add]:
 def yolo(folder: Path) -> Iterator[Add]:
     """`data.yaml`, `images/`, `labels/`, for `yolo train data=data.yaml` (https://docs.ultralytics.com/datasets/detect).
 
-    A line an object: class, center x, center y, width, height as fractions of the photo. Classes are numbered
-    from 0 in the order in which they turn up. There is no place for scores. The layout is flat: folders in a
-    photo's name become `__`. All photos are both `train` and `val`, since readers want both: split them.
+    One line per object: class, center x, center y, width and height as fractions of the photo. Classes are numbered
+    from 0 in their order of appearance. The format has no scores. The layout is flat: folders in a photo's name become
+    `__`. All photos are listed as both `train` and `val`, since readers require both; split them before training.
     """
     names: dict[int, str] = {}
     numbers: dict[int, int] = {}
     taken: set[str] = set()
-    labels, pictures = _subfolder(folder / "labels"), _subfolder(folder / "images")
+    labels, images = _subfolder(folder / "labels"), _subfolder(folder / "images")
 
     def add(photo: Path, name: Path, explanation: Explanation) -> None:
-        stem = _distinct(_flat(name), taken)
+        stem = distinct_name(Path(_flat(name)), taken).name
         _class_names(explanation, names)
         lines = [
             _yolo_line(numbers.setdefault(seen.index, len(numbers)), seen, explanation) for seen in explanation.objects
         ]
-        _place(photo, pictures, stem)
+        _link(photo, images, stem)
         _write(labels / f"{stem}.txt", "".join(lines).encode())
 
     yield add
-    # JSON is YAML (YAML 1.2, Sect. 1.3), and survives any label.
+    # JSON is a subset of YAML (YAML 1.2, Sect. 1.3), and escapes any label.
     entries = [f"  {number}: {json.dumps(names[index], ensure_ascii=False)}" for index, number in numbers.items()]
     lines = ["train: images", "val: images", *(["names:", *entries] if entries else ["names: []"])]
     _write(folder / "data.yaml", ("\n".join(lines) + "\n").encode())
@@ -202,13 +200,13 @@ def yolo(folder: Path) -> Iterator[Add]:
 def labelstudio(folder: Path) -> Iterator[Add]:
     """`tasks.json` to import and `config.xml` to paste (https://labelstud.io/guide/predictions).
 
-    Each class is a prediction of its own, with its probability as score, its box and its mask; the annotator
-    takes one of them over. The mask is a brush in Label Studio's run lengths.
+    Each class is one prediction, with its probability as score, its box and its mask; the annotator accepts one of
+    them. The mask is a brush in Label Studio's run lengths.
 
-    Photos stay where they are, addressed as local files: `/data/local-files/?d=home/me/photos/cat.jpg`. Label
-    Studio serves them when started with `LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true` and
-    `LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/` (on Windows the drive, as `C:\\`), once the project has the
-    photos' folder under Settings > Cloud Storage > Add Source Storage > Local files. It serves no others.
+    Photos are not copied, but addressed as local files: `/data/local-files/?d=home/me/photos/cat.jpg`. Label Studio
+    serves them if it is started with `LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true` and
+    `LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/` (on Windows the drive, such as `C:\\`), and if the folder of the photos
+    is added to the project under Settings > Cloud Storage > Add Source Storage > Local files. It serves no other files.
     """
     names: dict[int, str] = {}
     with _text_file(folder / "tasks.json") as file:
@@ -236,8 +234,8 @@ def labelstudio(folder: Path) -> Iterator[Add]:
 def masks(folder: Path) -> Iterator[Add]:
     """`masks/NAME-CLASS.png`, 0 and 255, for each class of each photo, and `index.csv`, which describes them.
 
-    One picture a class, not one of class numbers, since the classes of a photo are alternatives and overlap,
-    and 8 bits would not number a thousand. CLASS is the index; the folders are those of the photos.
+    There is one image per class instead of one image of class indices, since the classes of a photo are alternatives
+    that overlap, and 8 bits cannot hold a thousand indices. CLASS is the index; the folders are those of the photos.
     """
     names: dict[int, str] = {}
     taken: set[str] = set()
@@ -250,11 +248,11 @@ def masks(folder: Path) -> Iterator[Add]:
             labels = _class_names(explanation, names)
             for seen, label in zip(explanation.objects, labels, strict=True):
                 file_name = name.with_name(f"{_short(name.stem)}-{seen.index}.png")
-                path = Path("masks", _distinct(file_name.as_posix(), taken))
+                path = Path("masks") / distinct_name(file_name, taken)
                 _subfolder((folder / path).parent)
                 _write(folder / path, _png(seen.mask))
-                places = [_text(place) for place in (path.as_posix(), name.as_posix(), os.path.abspath(photo))]
-                rows.writerow([*places, seen.index, label, seen.wnid or "", seen.probability, *_corners(seen)])
+                paths = [_text(each) for each in (path.as_posix(), name.as_posix(), os.path.abspath(photo))]
+                rows.writerow([*paths, seen.index, label, seen.wnid or "", seen.probability, *_corners(seen)])
 
         yield add
 
@@ -267,8 +265,8 @@ FORMATS: Mapping[str, Writer] = MappingProxyType(
 def coco_rle(mask: Bool[np.ndarray, "rows columns"]) -> str:
     """A mask as COCO's compressed run lengths (`rleToString` in cocoapi's `common/maskApi.c`).
 
-    Column by column, the lengths of runs of 0 and 1 in turn, 0 first; from the third on the difference to the
-    last but one; each in 5-bit groups, lowest first, shifted into printable characters.
+    The lengths of alternating runs of 0 and 1 in column-major order, starting with 0; from the fourth on, each is the
+    difference to the one two before; each number is split into 5-bit groups, lowest first, as printable characters.
 
     >>> coco_rle(np.array([[False, True], [True, True]]))
     '13'
@@ -283,9 +281,9 @@ def coco_rle(mask: Bool[np.ndarray, "rows columns"]) -> str:
 def brush_rle(mask: Bool[np.ndarray, "rows columns"]) -> list[int]:
     """A mask as the bytes of a Label Studio brush: RGBA values of 0 and 255, run length encoded.
 
-    The format is thi.ng's `rle-pack`, as in `label_studio_sdk.converter.brush`. A header: 32 bits with the
-    number of values, 5 with the word size - 1, four times 4 with a length size - 1. Then records: a bit, here
-    1 for a run; 2 bits, here 3 for the fourth length size, which is 16 bits; the length - 1; the value.
+    The format is thi.ng's `rle-pack`, as in `label_studio_sdk.converter.brush`. The header has the number of values (32
+    bits), the word size - 1 (5 bits) and four length sizes - 1 (4 bits each). Each record has a bit, here 1 for a run;
+    2 bits, here 3 for the fourth length size, which is 16 bits; the length - 1; and the value.
 
     >>> brush_rle(np.array([[True, True]]))
     [0, 0, 0, 8, 57, 27, 255, 0, 7, 255]
@@ -294,7 +292,7 @@ def brush_rle(mask: Bool[np.ndarray, "rows columns"]) -> list[int]:
     lengths = 4 * _runs(pixels)
     values = np.where(np.arange(len(lengths)) % 2 == int(pixels[0]), 0, 255)
     longest = 1 << 16
-    pieces = -(-lengths // longest)  # a run longer than 16 bits can say goes in several
+    pieces = -(-lengths // longest)  # a run that is too long for 16 bits becomes several
     sizes = np.full(pieces.sum(), longest)
     sizes[pieces.cumsum() - 1] = lengths - (pieces - 1) * longest
     records = (1 << 26) | (3 << 24) | ((sizes - 1) << 8) | np.repeat(values, pieces)
@@ -305,7 +303,7 @@ def brush_rle(mask: Bool[np.ndarray, "rows columns"]) -> list[int]:
 
 
 def _runs(pixels: Bool[np.ndarray, " n"]) -> Int[np.ndarray, " runs"]:
-    """The lengths of the runs of equal pixels."""
+    """The lengths of runs of equal pixels."""
     starts = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
     return np.diff(starts, prepend=0, append=pixels.size)
 
@@ -404,7 +402,7 @@ def _labelstudio_config(labels: list[str]) -> ElementTree.Element:
 
 
 def _class_names(explanation: Explanation, names: dict[int, str]) -> list[str]:
-    """The label of each object. `names` keeps those so far; a second class of one name gets its id added."""
+    """The label of each object. `names` keeps the labels so far; a second class of the same name gets its id added."""
     for detection in explanation.objects:
         if detection.index not in names:
             label = _text(detection.label).strip() or f"class {detection.index}"
@@ -419,37 +417,21 @@ def _corners(detection: Detection) -> tuple[int, int, int, int]:
 
 
 def _below(name: Path) -> Path:
-    """A name that cannot lead out of the folder it is put in."""
+    """The name without parts that would lead out of the folder it is used in."""
     return Path(*(part for part in name.parts if part not in (name.anchor, "..")))
 
 
 def _flat(name: Path) -> str:
-    """`cats/tom.jpg` -> `cats__tom`, without what would break a list of names, one a line."""
+    """`cats/tom.jpg` -> `cats__tom`, without characters that would break a list of one name per line."""
     return _short(_text("__".join(_below(name).with_suffix("").parts)).strip() or "photo")
 
 
 def _short(stem: str) -> str:
-    """A stem that leaves room for suffixes: the end of a long one, with a checksum in place of its start."""
+    """A stem that leaves room for suffixes: of a long one the end, after a checksum of the whole."""
     raw = os.fsencode(stem)
     if len(raw) <= LONGEST_NAME:
         return stem
     return sha256(raw).hexdigest()[:12] + raw[12 - LONGEST_NAME :].decode(errors="ignore").rstrip()
-
-
-def _distinct(name: str, taken: set[str]) -> str:
-    """The name, numbered if it is taken, also in another case or with accents composed another way.
-
-    >>> taken: set[str] = set()
-    >>> [_distinct(name, taken) for name in ("cats/tom.png", "Cats/Tom.png", "cats/tom.jpg")]
-    ['cats/tom.png', 'Cats/Tom-2.png', 'cats/tom.jpg']
-    """
-    unique, number = name, 1
-    while (key := unicodedata.normalize("NFC", unique).casefold()) in taken:
-        number += 1
-        path = Path(name)
-        unique = path.with_stem(f"{path.stem}-{number}").as_posix()
-    taken.add(key)
-    return unique
 
 
 def _text(value: str) -> str:
@@ -457,12 +439,12 @@ def _text(value: str) -> str:
 
 
 def _json(**fields: Any) -> str:
-    """One line of plain ASCII, which survives readers that open files in the system's own encoding."""
+    """One line of ASCII, for readers that open files in the system's own encoding."""
     return json.dumps(fields, separators=(",", ":"))
 
 
 def _element(tag: str, **children: Any) -> ElementTree.Element:
-    """An XML element of children that are elements themselves or become the text of one."""
+    """An XML element with these children: elements, or values that become the text of one."""
     element = ElementTree.Element(tag)
     for name, child in children.items():
         if isinstance(child, ElementTree.Element):
@@ -483,23 +465,23 @@ def _png(mask: Bool[np.ndarray, "rows columns"]) -> bytes:
     return buffer.getvalue()
 
 
-def _place(photo: Path, folder: Path, stem: str, suffix: str | None = None) -> None:
-    """Link the photo, or copy it where links are not to be had; if EXIF turns it, write an upright JPEG.
+def _link(photo: Path, folder: Path, stem: str, suffix: str | None = None) -> None:
+    """Link to the photo, or copy it where links are not available; if EXIF rotates it, write an upright JPEG.
 
-    It keeps its own suffix, unless told another one, since readers go by the content.
+    The link keeps the suffix of the photo unless another one is given.
     """
-    if photo.suffix.lower() not in LINKED or _turned(photo):
+    if photo.suffix.lower() not in LINKED or _is_rotated(photo):
         _write(folder / f"{stem}.jpg", _upright_jpeg(photo))
         return
     target = folder / f"{stem}{suffix or photo.suffix.lower()}"
     try:
         target.symlink_to(os.path.abspath(photo))
     except OSError:
-        with appearing(target) as part:
+        with atomic_write(target) as part:
             shutil.copyfile(photo, part)
 
 
-def _turned(photo: Path) -> bool:
+def _is_rotated(photo: Path) -> bool:
     with catch_warnings():
         simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(photo) as image:
@@ -513,14 +495,14 @@ def _upright_jpeg(photo: Path) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with appearing(path) as part:
+    with atomic_write(path) as part:
         part.write_bytes(content)
 
 
 @contextmanager
 def _text_file(path: Path) -> Iterator[TextIO]:
-    """A text file to fill that gets its name when it is complete."""
-    with appearing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+    """A text file that is written atomically."""
+    with atomic_write(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         yield file
 
 
@@ -543,12 +525,12 @@ def _reported(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        place = error.filename or folder
-        raise DeepInsideError(f"{place}: the export came to a halt ({error.strerror or error})") from None
+        path = error.filename or folder
+        raise DeepInsideError(f"{path}: the export stopped ({error.strerror or error})") from None
 
 
 def _known(formats: str | Iterable[str]) -> list[str]:
-    """The formats asked for, each once."""
+    """The requested formats, without duplicates."""
     names = list(dict.fromkeys([formats] if isinstance(formats, str) else formats))
     for name in names:
         named(name, FORMATS, "an export format")
