@@ -1,5 +1,6 @@
 """A bar where somebody can see it, and the same items in any case."""
 
+import contextlib
 import io
 import sys
 
@@ -34,6 +35,20 @@ def test_bar_shows_the_part_and_how_far_it_is(monkeypatch):
         advance(30, 60, "canonical")
     assert "canonical" in sys.stderr.getvalue()
     assert "50%" in sys.stderr.getvalue()
+
+
+@pytest.mark.parametrize("work", [lambda: bar("work"), lambda: contextlib.closing(track("abc", 3, "work"))])
+def test_what_is_printed_under_a_bar_goes_where_it_is_sent(monkeypatch, work):
+    """`deepinside localize photos --json > FILE` on a terminal: the bar on the terminal, the lines in the file."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    with work() as items:
+        if not callable(items):
+            next(items)
+        print("a result")
+        assert sys.stdout.getvalue() == "a result\n"
+    assert "a result" not in sys.stderr.getvalue()
 
 
 def test_bar_is_silent_in_a_pipe(capsys):

@@ -16,19 +16,22 @@ Advance = Callable[[int, int, str], None]  # steps done, steps in all, name of t
 
 def track(items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
     """Iterate over the items with a progress bar on standard error, if that is a terminal and `total` is 2 or more."""
-    if total < 2 or not sys.stderr.isatty():
-        return items
-    from rich.console import Console
-    from rich.progress import track as bar
+    return items if total < 2 or not sys.stderr.isatty() else _tracked(items, total, what)
 
-    return bar(items, what, total, console=Console(stderr=True), transient=True)
+
+def _tracked(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
+    with bar(what) as advance:
+        for done, item in enumerate(items):
+            advance(done, total, what)
+            yield item
 
 
 @contextmanager
 def bar(what: str) -> Iterator[Advance]:
     """A progress bar for work that reports its own progress: call the yielded function with `(done, total, part)`.
 
-    The bar is drawn on standard error if that is a terminal; otherwise the function does nothing.
+    The bar is drawn on standard error if that is a terminal; otherwise the function does nothing. What is printed in
+    the meantime appears above the bar if it goes to a terminal, and else where it is sent, such as to a file.
     """
     if not sys.stderr.isatty():
         yield lambda done, total, part: None
@@ -37,7 +40,8 @@ def bar(what: str) -> Iterator[Advance]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
+    console, above = Console(stderr=True), sys.stdout.isatty()
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, redirect_stdout=above) as progress:
         task = progress.add_task(what)
         yield lambda done, total, part: progress.update(task, description=part, completed=done, total=total)
 
