@@ -10,7 +10,7 @@ import torch
 from torchvision.utils import make_grid, save_image
 
 from deepinside.data.classes import Entry
-from deepinside.data.loading import survey
+from deepinside.data.loading import merged, survey
 from deepinside.training.augment import augment, draws
 from deepinside.training.recipe import RECIPES
 
@@ -19,7 +19,7 @@ SIZE, SIDE, VIEWS = 128, 146, 4
 
 def sheet(folder: Path, out: Path) -> None:
     """Each photo as it is, then in four views by the paper's recipe and four by the modern one."""
-    photos = survey([Entry(path, 0) for path in sorted(folder.glob("*.jpg"))], SIDE, keep=True)
+    photos = merged(survey([Entry(path, 0) for path in sorted(folder.glob("*.jpg"))], SIDE, keep=True), SIDE)
     mean, axes = photos.mean_image(SIZE), photos.color_axes()
     start = (SIDE - SIZE) // 2
     tiles = []

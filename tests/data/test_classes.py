@@ -83,6 +83,18 @@ def test_without_validation_a_part_of_each_class_is_held_out(tmp_path):
     assert read_training_set(tmp_path, seed=2).validation != data.validation
 
 
+def test_an_unsorted_mapping_gives_each_class_its_own_name(tmp_path):
+    """Folders beside a mapping whose order is not the alphabet's: pictures, names and WordNet ids stay together."""
+    write_folders(tmp_path / "train", ("n00000001", "n00000002"))
+    write_folders(tmp_path / "val", ("n00000001", "n00000002"), count=1)
+    (tmp_path / "LOC_synset_mapping.txt").write_text("n00000002 bee, honeybee\nn00000003 cat\nn00000001 ant\n")
+    data = read_training_set(tmp_path)
+    assert data.labels.wnids == ("n00000002", "n00000001")
+    for entry in (*data.train, *data.validation):
+        assert data.labels.wnid(entry.label) == entry.path.parent.name
+    assert found(data.validation) == [(data.labels.find("bee"), 10), (data.labels.find("ant"), 0)]
+
+
 def write_ilsvrc(root):
     write_folders(root / "Data/CLS-LOC/train", ("n00000002", "n00000001"))
     (root / "Data/CLS-LOC/val").mkdir(parents=True)
@@ -105,7 +117,7 @@ def test_ilsvrc_takes_names_and_order_of_classes_from_its_own_list(tmp_path):
 
 
 @pytest.mark.parametrize(("prepare", "message"), [
-    (lambda root: None, "expected pictures in one folder a class"),
+    (lambda root: None, "expected pictures in one folder per class"),
     (lambda root: write_folders(root, ("ant",)), "at least two classes to tell apart, got only 'ant'"),
     (lambda root: write_folders(root, count=1), "at least two pictures of its class"),
     (lambda root: (root / "x.tar").write_bytes(b"no archive" * 100), "x.tar: expected an uncompressed .tar archive"),

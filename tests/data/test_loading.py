@@ -8,7 +8,7 @@ from PIL import Image
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.images import Photo
 from deepinside.data.classes import Entry
-from deepinside.data.loading import batches, in_turn, shuffled, square, survey
+from deepinside.data.loading import READ_TOGETHER, batches, in_turn, merged, shuffled, square, survey
 
 CPU = torch.device("cpu")
 
@@ -21,12 +21,16 @@ def entries(tmp_path):
     return [Entry(tmp_path / f"{i}.png", i % 2) for i in range(7)]
 
 
+def surveyed(entries, side=10, **how):
+    return merged(survey(entries, side, **how), side)
+
+
 def pixels_of(entries):
     return np.stack([np.asarray(Image.open(entry.path)) for entry in entries]).transpose(0, 3, 1, 2)
 
 
 def test_the_mean_image_is_the_mean_of_all_pictures(entries):
-    found = survey(entries, 10, keep=True)
+    found = surveyed(entries, keep=True)
     expected = pixels_of(entries).astype(np.float64).mean(axis=0)[:, 1:9, 1:9] / 255
     np.testing.assert_allclose(found.mean_image(8).double().numpy(), expected, atol=1e-7)
     assert found.pixels is not None
@@ -34,22 +38,41 @@ def test_the_mean_image_is_the_mean_of_all_pictures(entries):
 
 
 def test_color_axes_are_those_of_the_covariance(entries):
-    axes = survey(entries, 10, keep=False).color_axes().double().numpy()
+    axes = surveyed(entries, keep=False).color_axes().double().numpy()
     colors = pixels_of(entries).transpose(1, 0, 2, 3).reshape(3, -1) / 255
     np.testing.assert_allclose(axes @ axes.T, np.cov(colors, bias=True), atol=1e-6)
 
 
 def test_shares_of_several_processes_add_up_exactly(entries):
-    whole = survey(entries, 10, keep=False)
-    parts = [survey(entries[rank::2], 10, keep=False) for rank in range(2)]
-    assert torch.equal(parts[0].total + parts[1].total, whole.total)
-    assert torch.equal(parts[0].products + parts[1].products, whole.products)
+    whole = surveyed(entries, keep=False)
+    parts = merged([surveyed(entries[rank::2], keep=False) for rank in range(2)], 10)
+    assert set(parts.entries) == set(whole.entries)
+    assert torch.equal(parts.total, whole.total)
+    assert torch.equal(parts.products, whole.products)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_survey_is_told_batch_by_batch(entries, keep):
+    many = entries * (READ_TOGETHER // len(entries) + 1)
+    parts = list(survey(many, 10, keep=keep))
+    assert [len(part.entries) for part in parts] == [READ_TOGETHER, len(many) - READ_TOGETHER]
+    whole = merged(parts, 10)
+    assert list(whole.entries) == many
+    if keep:
+        np.testing.assert_array_equal(whole.pixels.numpy(), pixels_of(many))
+    else:
+        assert whole.pixels is None
+
+
+def test_a_process_without_pictures_surveys_nothing():
+    nothing = surveyed([], keep=False)
+    assert (nothing.entries, nothing.failures, nothing.total.shape) == ((), {}, (3, 10, 10))
 
 
 def test_pictures_that_cannot_be_read_are_named_and_left_out(entries):
     entries[2].path.write_bytes(b"")
     entries[5].path.write_bytes(entries[5].path.read_bytes()[:60])
-    found = survey(entries, 10, keep=True)
+    found = surveyed(entries, keep=True)
     assert list(found.entries) == [entry for number, entry in enumerate(entries) if number not in (2, 5)]
     assert [*found.failures] == [str(entries[2].path), str(entries[5].path)]
     assert "empty file" in found.failures[str(entries[2].path)]
@@ -58,8 +81,8 @@ def test_pictures_that_cannot_be_read_are_named_and_left_out(entries):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_batches_from_files_are_those_from_memory(entries, workers):
-    kept = survey(entries, 10, keep=True).pixels
-    order = shuffled(7, 3, seed=0, epoch=1, rank=0, world=1)
+    kept = surveyed(entries, keep=True).pixels
+    order = shuffled(7, 3, seed=0, epoch=1, rank=0, world_size=1)
     from_memory = list(batches(entries, kept, 10, order, CPU))
     from_files = list(batches(entries, None, 10, order, CPU, workers))
     assert len(from_memory) == len(from_files) == 2

@@ -1,7 +1,8 @@
-"""Pictures by class, as training wants them: ILSVRC's tree, folders of folders, and tar archives.
+"""Training sets: pictures by class, in ILSVRC's tree, in one folder per class, or in tar archives.
 
-Only names are read here; `loading` opens the pictures. A class is a folder, an archive named after its class, a folder
-inside an archive, or the `.cls` file beside a picture in an archive, as WebDataset writes it.
+Only file names are read here; `loading` opens the pictures. The class of a picture is the name of its folder, of the
+archive, or of the folder inside the archive, or the content of the `.cls` file beside it in an archive, as WebDataset
+writes it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ HELD_OUT = 0.1  # of each class, where nobody set a validation set apart
 
 
 class Entry(NamedTuple):
-    """Where one picture lies: a file, or `length` bytes from `offset` on in an archive; and its class's place."""
+    """One picture and its class's index: a file, or `length` bytes from `offset` on in an archive."""
 
     path: Path
     label: int
@@ -40,7 +41,8 @@ class Entry(NamedTuple):
 class TrainingSet:
     """The classes of a data set, and its pictures for training and for validation.
 
-    `unlabeled` counts validation pictures without a usable annotation, which take no part.
+    `Entry.label` is an index into `labels`. `unlabeled` counts the validation pictures without a usable annotation,
+    which are left out.
     """
 
     labels: Labels
@@ -53,15 +55,18 @@ Found = dict[str, list[Entry]]
 
 
 def read_training_set(root: Path, seed: int = 0) -> TrainingSet:
-    """The pictures of a data set by class; the kind of tree is found out.
+    """The pictures of a data set by class. The kind of tree is detected.
+
+    Classes are numbered in the order of `LOC_synset_mapping.txt`, where `root` or its parent has one, and else in the
+    order of their names.
 
     Args:
         root: an ILSVRC tree (`Data/CLS-LOC/train/CLASS/*` with validation as `read_samples` takes it), or a folder with
-            `train` and `val`, each with a folder or a `.tar` a class, or archives with folders or `.cls` files inside;
-            or such a folder alone.
+            `train` and `val`, each with one folder or `.tar` per class, or archives with folders or `.cls` files
+            inside; or such a folder alone.
         seed: draws the tenth of each class that is held out where there is no validation set.
 
-    Raises `DeepInsideError` where there are no pictures, or fewer than two classes.
+    Raises `DeepInsideError` where there are no pictures, fewer than two classes, or a class that the mapping lacks.
     """
     root = Path(root)
     if not root.is_dir():
@@ -71,41 +76,39 @@ def read_training_set(root: Path, seed: int = 0) -> TrainingSet:
         return _ilsvrc(root, top)
     named = root / "train"
     found = _by_class(named if named.is_dir() else root)
-    names = _checked(root, found)
-    place = {name: number for number, name in enumerate(names)}
+    labels, index = _numbers(root, _checked(root, found))
     separate = next((root / name for name in VALIDATION if named.is_dir() and (root / name).is_dir()), None)
     if separate is None:
-        train, validation = _hold_out(_numbered(found, place), len(names), seed)
+        train, validation = _hold_out(_numbered(found, index), len(index), seed)
     else:
-        train, validation = _numbered(found, place), _numbered(_by_class(separate), place)
+        train, validation = _numbered(found, index), _numbered(_by_class(separate), index)
     if not validation:
         raise DeepInsideError(f"{separate or root}: expected validation pictures of the training classes, found none")
-    return TrainingSet(_labels(root, names), tuple(train), tuple(validation))
+    return TrainingSet(labels, tuple(train), tuple(validation))
 
 
 def _ilsvrc(root: Path, top: Path) -> TrainingSet:
     folder = top / "Data/CLS-LOC/train"
     found = _by_class(folder)
-    names = _checked(folder, found)
-    labels = _labels(root, names)
-    place = {name: number for number, name in enumerate(labels.wnids or names)}
+    labels, index = _numbers(root, _checked(folder, found))
     validation, unlabeled = [], 0
     for sample in read_samples(root):
-        known = [place[thing.wnid] for thing in sample.things if thing.wnid in place]
+        known = [index[thing.wnid] for thing in sample.annotations if thing.wnid in index]
         if known:
             validation.append(Entry(sample.path, known[0]))
         else:
             unlabeled += 1
     if not validation:
         raise DeepInsideError(f"{root}: expected validation pictures of the training classes, found none")
-    return TrainingSet(labels, tuple(_numbered(found, place)), tuple(validation), unlabeled)
+    return TrainingSet(labels, tuple(_numbered(found, index)), tuple(validation), unlabeled)
 
 
 def _checked(root: Path, found: Found) -> list[str]:
+    """The names of the classes that have pictures, sorted."""
     names = sorted(name for name, entries in found.items() if entries)
     if not names:
         raise DeepInsideError(
-            f"{root}: expected pictures in one folder a class, or in .tar archives, found none; the tree may be "
+            f"{root}: expected pictures in one folder per class, or in .tar archives, found none; the tree may be "
             "ILSVRC's (Data/CLS-LOC/train/CLASS), train/CLASS with val/CLASS, or CLASS alone"
         )
     if len(names) < 2:
@@ -113,17 +116,19 @@ def _checked(root: Path, found: Found) -> list[str]:
     return names
 
 
-def _labels(root: Path, names: Sequence[str]) -> Labels:
-    """In the order of ILSVRC's own list, where there is one that names all the classes; else in the names' order."""
+def _numbers(root: Path, names: Sequence[str]) -> tuple[Labels, dict[str, int]]:
+    """The labels of the classes, and the index of each class by the name that the data set gives it."""
     mapping = next((path for path in _mappings(root) if path.is_file()), None)
     if mapping is None:
-        return Labels.of(names, names if all(map(is_wnid, names)) else ())
+        labels = Labels.of(names, names if all(map(is_wnid, names)) else ())
+        return labels, {name: number for number, name in enumerate(names)}
     listed = read_labels(mapping)
     missing = sorted(set(names) - set(listed.wnids))
     if missing:
         raise DeepInsideError(f"{mapping}: expected a line for every training class, found none for {missing[0]}")
     chosen = [number for number, wnid in enumerate(listed.wnids) if wnid in set(names)]
-    return Labels(tuple(listed.synonyms[n] for n in chosen), tuple(listed.wnids[n] for n in chosen))
+    labels = Labels(tuple(listed.synonyms[n] for n in chosen), tuple(listed.wnids[n] for n in chosen))
+    return labels, {wnid: number for number, wnid in enumerate(labels.wnids)}
 
 
 def _mappings(root: Path) -> Iterator[Path]:
@@ -131,8 +136,8 @@ def _mappings(root: Path) -> Iterator[Path]:
     yield root.parent / "LOC_synset_mapping.txt"
 
 
-def _numbered(found: Found, place: Mapping[str, int]) -> list[Entry]:
-    return [entry._replace(label=place[name]) for name in sorted(found) if name in place for entry in found[name]]
+def _numbered(found: Found, index: Mapping[str, int]) -> list[Entry]:
+    return [entry._replace(label=index[name]) for name in sorted(found) if name in index for entry in found[name]]
 
 
 def _hold_out(entries: Sequence[Entry], classes: int, seed: int) -> tuple[list[Entry], list[Entry]]:
@@ -168,7 +173,7 @@ def _by_class(folder: Path) -> Found:
 
 
 def _in_archive(path: Path) -> Found:
-    """Members are not unpacked: their bytes lie in one piece in the archive, so that a place in it is enough."""
+    """The pictures of an uncompressed archive by class. None is unpacked: each is a range of the archive's bytes."""
     pictures: list[tarfile.TarInfo] = []
     classes: dict[str, str] = {}
     try:
