@@ -1,20 +1,20 @@
-"""The team of one; `test_train` has the one of two."""
+"""A group of one process; `test_train` has one of two."""
 
 import pytest
 import torch
 from torch import nn
 
-from deepinside.training.process_group import joined, leads
+from deepinside.training.process_group import leads, process_group
 
 
-def test_alone_there_is_nothing_to_agree_on():
-    with joined("cpu") as team:
-        assert (team.rank, team.world, team.leads) == (0, 1, True)
+def test_a_single_process_communicates_nothing():
+    with process_group("cpu") as group:
+        assert (group.rank, group.world_size, group.leads) == (0, 1, True)
         values = torch.tensor([1, 2])
-        assert team.total(values) is values
-        assert team.everyone("x") == ["x"]
+        assert group.sum(values) is values
+        assert group.gather("x") == ["x"]
         network = nn.Linear(2, 2)
-        assert team.together(network) is network
+        assert group.parallel(network) is network
 
 
 @pytest.mark.parametrize(("rank", "expected"), [("0", True), ("3", False)])

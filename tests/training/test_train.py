@@ -18,15 +18,28 @@ from torch import nn
 
 from deepinside import explain, load, read
 from deepinside.core.errors import DeepInsideError
+from deepinside.core.progress import Note, Progress
 from deepinside.networks.convnet2013 import ConvNet2013, he_
 from deepinside.training.augment import Augmentation
 from deepinside.training.recipe import MODERN, PAPER
-from deepinside.training.train import Setup, center_view, optimizer_of, predict, scheduler_of, step, ten_views, train
+from deepinside.training.train import (
+    Epoch,
+    Resources,
+    Setup,
+    Trained,
+    center_view,
+    optimizer_of,
+    predict,
+    scheduler_of,
+    step,
+    ten_views,
+    train,
+)
 
 SOURCE = Path(__file__).parents[2] / "src"
 NO_CAST = torch.autocast("cpu", enabled=False)
-SETUP = Setup(replace(MODERN, epochs=3, batch=8), size=32, full=16)
-QUIET = {"device": "cpu", "precision": "float32", "tell": lambda _line: None}
+SETUP = Setup(replace(MODERN, epochs=3, batch=8), size=32, hidden_units=16)
+CPU = Resources("cpu", "float32")
 
 
 def write_pictures(root, train=8, val=4, classes=(("ant", (180, 60, 60)), ("bee", (60, 60, 180)))):
@@ -47,10 +60,20 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(data, tmp_path_factory):
-    """A run of three epochs that nothing happened to."""
+def finished(data, tmp_path_factory):
+    """The folder and the events of a run of three epochs that was not interrupted."""
     run = tmp_path_factory.mktemp("runs") / "run"
-    return run, train(data, run, SETUP, **QUIET)
+    return run, list(train(data, run, SETUP, CPU))
+
+
+@pytest.fixture(scope="module")
+def trained(finished):
+    """The folder of that run, and its outcome."""
+    return finished[0], finished[1][-1]
+
+
+def texts(events):
+    return [event.text for event in events if isinstance(event, Note)]
 
 
 # ----------------------------------------------------------------------------------------------------------- one step
@@ -60,7 +83,7 @@ def trained(data, tmp_path_factory):
 def test_two_steps_equal_hand_written_ones(smoothing):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 3)).double()
-    recipe = replace(PAPER, smoothing=smoothing, rate=0.1)
+    recipe = replace(PAPER, label_smoothing=smoothing, learning_rate=0.1)
     w1, b1, w2, b2 = (parameter.detach().clone() for parameter in network.parameters())
     velocity = [torch.zeros_like(each) for each in (w1, b1, w2, b2)]
     optimizer = optimizer_of(network, recipe)
@@ -80,9 +103,11 @@ def test_two_steps_equal_hand_written_ones(smoothing):
         assert right == (logits.argmax(dim=1) == labels).sum()
         signal_out = (p - wanted) / 4
         signal_in = (signal_out @ w2) * (before > 0)
-        slopes = [signal_in.T @ x + 5e-4 * w1, signal_in.sum(0), signal_out.T @ hidden + 5e-4 * w2, signal_out.sum(0)]
-        for weight, slope, speed in zip((w1, b1, w2, b2), slopes, velocity, strict=True):
-            speed.mul_(0.9).add_(slope)
+        gradients = [
+            signal_in.T @ x + 5e-4 * w1, signal_in.sum(0), signal_out.T @ hidden + 5e-4 * w2, signal_out.sum(0),
+        ]  # fmt: skip
+        for weight, gradient, speed in zip((w1, b1, w2, b2), gradients, velocity, strict=True):
+            speed.mul_(0.9).add_(gradient)
             weight.sub_(0.1 * speed)
     for parameter, by_hand in zip(network.parameters(), (w1, b1, w2, b2), strict=True):
         torch.testing.assert_close(parameter.detach(), by_hand, rtol=1e-10, atol=1e-12)
@@ -90,7 +115,7 @@ def test_two_steps_equal_hand_written_ones(smoothing):
 
 def test_gradients_are_clipped_to_the_recipes_norm():
     network = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
-    recipe = replace(PAPER, clip=1e-3)
+    recipe = replace(PAPER, clip_norm=1e-3)
     step(
         network,
         optimizer_of(network, recipe),
@@ -103,7 +128,7 @@ def test_gradients_are_clipped_to_the_recipes_norm():
     assert norm.item() == pytest.approx(1e-3, rel=1e-3)
 
 
-def test_the_papers_rate_is_divided_by_ten_when_validation_stalls():
+def test_the_papers_learning_rate_is_divided_by_ten_when_validation_stalls():
     network = nn.Linear(2, 2)
     optimizer = optimizer_of(network, PAPER)
     scheduler = scheduler_of(optimizer, PAPER, 1)
@@ -114,7 +139,7 @@ def test_the_papers_rate_is_divided_by_ten_when_validation_stalls():
     assert rates == pytest.approx([0.01] * 7 + [0.001] * 2)
 
 
-def test_a_cycle_rises_to_the_rate_and_ends_near_zero():
+def test_a_cycle_rises_to_the_learning_rate_and_ends_near_zero():
     optimizer = optimizer_of(nn.Linear(2, 2), MODERN)
     scheduler = scheduler_of(optimizer, MODERN, 10)
     rates = []
@@ -122,9 +147,9 @@ def test_a_cycle_rises_to_the_rate_and_ends_near_zero():
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
-    assert max(rates) == pytest.approx(MODERN.rate)
+    assert max(rates) == pytest.approx(MODERN.learning_rate)
     assert rates.index(max(rates)) == pytest.approx(len(rates) * 0.2, abs=2)
-    assert rates[-1] < MODERN.rate / 1000
+    assert rates[-1] < MODERN.learning_rate / 1000
 
 
 # ------------------------------------------------------------------------------------------------- what it can learn
@@ -148,9 +173,9 @@ def test_the_network_learns_fifty_crops_of_photos_by_heart(photos):
     images = images - images.mean(dim=0)
     labels = torch.randint(5, (50,), generator=torch.Generator().manual_seed(0))
     torch.manual_seed(0)
-    network = ConvNet2013(5, size=32, full=64, dropout=0.0)
+    network = ConvNet2013(5, size=32, hidden_units=64, dropout=0.0)
     he_(network)
-    recipe = replace(MODERN, smoothing=0.0, rate=1e-3)
+    recipe = replace(MODERN, label_smoothing=0.0, learning_rate=1e-3)
     optimizer = optimizer_of(network, recipe)
     right = 0
     for _ in range(60):
@@ -206,7 +231,7 @@ def test_a_run_learns_and_leaves_a_classifier_with_names(data, trained):
     assert result.curve[-1].top1 == 1.0
     assert result.ten_crop[0] == 1.0
     assert (run / "curve.csv").read_text().splitlines()[0] == (
-        "epoch,rate,loss,training_top1,top1,top5,images_per_second"
+        "epoch,learning_rate,loss,training_top1,top1,top5,images_per_second"
     )
     assert len((run / "curve.csv").read_text().splitlines()) == 4
     classifier = load(str(run))
@@ -221,13 +246,42 @@ def curve_of(run):
 
 
 def command(data, run, *more, epochs=3):
-    arguments = ["train", data, "--out", run, "--recipe", "modern", "--size", 32, "--full", 16, "--batch", 8]
+    arguments = ["train", data, "--out", run, "--recipe", "modern", "--size", 32, "--hidden-units", 16, "--batch", 8]
     options = ["--epochs", epochs, "--device", "cpu", "--precision", "float32", *more]
     return [sys.executable, "-m", "deepinside.cli", *map(str, [*arguments, *options])]
 
 
 def environment(**more):
     return os.environ | {"PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"} | more
+
+
+def test_a_run_tells_what_it_found_how_far_it_is_and_every_epoch(finished):
+    run, events = finished
+    assert events[0] == Progress("training pictures", 16, 16)
+    assert events[1] == Progress("validation pictures", 8, 8)
+    assert texts(events) == ["2 classes, 16 training and 8 validation pictures"]
+    of_one_epoch = [Progress("epoch 2", 1, 2), Progress("epoch 2", 2, 2), Progress("epoch 2, validation", 1, 1)]
+    first = events.index(of_one_epoch[0])
+    assert events[first : first + 3] == of_one_epoch
+    assert events[first + 3] == events[-1].curve[1]
+    assert [event.epoch for event in events if isinstance(event, Epoch)] == [1, 2, 3]
+    assert [type(event) for event in events[-2:]] == [Progress, Trained]
+    assert len(list(run.glob("epoch-*.json"))) == 2
+
+
+def test_the_callers_random_numbers_and_the_trainings_are_apart(data, trained, tmp_path):
+    """Whoever draws between two events changes nothing, and draws as if no training had been there."""
+    torch.manual_seed(7)
+    drawn = [torch.rand(1).item() for _ in train(data, tmp_path / "run", SETUP, CPU)]
+    torch.manual_seed(7)
+    assert drawn == [torch.rand(1).item() for _ in drawn]
+    assert curve_of(tmp_path / "run") == curve_of(trained[0])
+
+
+def test_nothing_is_printed(data, tmp_path, capfd):
+    once = replace(SETUP, recipe=replace(SETUP.recipe, epochs=1))
+    list(train(data, tmp_path / "run", once, CPU))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_run_killed_in_the_middle_goes_on_to_the_same_curve(data, trained, tmp_path):
@@ -243,9 +297,8 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_curve(data, trained, tmp
     process.stdout.close()
     begun = curve_of(run)
     assert 1 <= len(begun) < 3
-    heard = []
-    train(data, run, SETUP, **(QUIET | {"tell": heard.append}))
-    assert heard[1].startswith(f"going on after epoch {len(begun)} of 3")
+    events = train(data, run, SETUP, CPU)
+    assert texts(events)[1].startswith(f"continuing after epoch {len(begun)} of 3")
     assert curve_of(run) == curve_of(whole)
     states = [load(str(each)).network.state_dict() for each in (run, whole)]
     assert all(torch.equal(one, states[1][name]) for name, one in states[0].items())
@@ -258,9 +311,7 @@ def test_a_damaged_checkpoint_is_told_in_one_line_and_the_one_before_used(data, 
     for path in whole.iterdir():
         (run / path.name).write_bytes(path.read_bytes())
     (run / "epoch-0003.safetensors").write_bytes(b"damaged")
-    heard = []
-    train(data, run, SETUP, **(QUIET | {"tell": heard.append}))
-    warnings = [line for line in heard if line.startswith("warning")]
+    warnings = [line for line in texts(train(data, run, SETUP, CPU)) if line.startswith("warning")]
     assert len(warnings) == 1
     assert "epoch-0003.safetensors: the checkpoint is damaged" in warnings[0]
     assert curve_of(run) == curve_of(whole)
@@ -271,13 +322,13 @@ def test_a_set_too_large_for_memory_takes_the_same_course(data, trained, tmp_pat
     (tmp_path / "data").mkdir()
     for split in ("train", "val"):
         (tmp_path / "data" / split).symlink_to(data / split)
-    train(tmp_path / "data", tmp_path / "run", SETUP, **QUIET)
+    list(train(tmp_path / "data", tmp_path / "run", SETUP, CPU))
     assert curve_of(tmp_path / "run") == curve_of(trained[0])
 
 
 def test_two_processes_take_the_same_course_as_one(data, tmp_path):
     """With dropout off: its masks are each process's own."""
-    train(data, tmp_path / "one", replace(SETUP, dropout=0.0), **QUIET)
+    list(train(data, tmp_path / "one", replace(SETUP, dropout=0.0), CPU))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -306,39 +357,47 @@ def test_two_processes_take_the_same_course_as_one(data, tmp_path):
 def test_pictures_that_cannot_be_read_are_named_and_the_run_goes_on(tmp_path):
     root = write_pictures(tmp_path / "data", train=5, val=2)
     (root / "train" / "ant" / "3.png").write_bytes(b"no picture")
-    heard = []
-    result = train(
-        root,
-        tmp_path / "run",
-        replace(SETUP, recipe=replace(SETUP.recipe, epochs=1)),
-        **(QUIET | {"tell": heard.append}),
-    )
-    assert result.pictures == (9, 4)
-    assert heard[1] == "warning: 1 pictures cannot be read and take no part:"
+    events = list(train(root, tmp_path / "run", replace(SETUP, recipe=replace(SETUP.recipe, epochs=1)), CPU))
+    assert (len(events[-1].training), len(events[-1].validation)) == (9, 4)
+    assert root / "train" / "ant" / "3.png" not in [entry.path for entry in events[-1].training]
+    heard = texts(events)
+    assert heard[1] == "warning: 1 pictures cannot be read and are left out:"
     assert "3.png" in heard[2]
 
 
 @pytest.mark.parametrize(("change", "message"), [
     ({"size": 40}, "setup that this run began with, but size"),
-    ({"recipe": replace(SETUP.recipe, rate=0.1)}, "recipe.rate"),
+    ({"recipe": replace(SETUP.recipe, learning_rate=0.1)}, "recipe.learning_rate"),
     ({"recipe": replace(SETUP.recipe, augmentation=Augmentation())}, "recipe.augmentation.smallest"),
 ])  # fmt: skip
 def test_a_run_goes_on_as_it_began_or_not_at_all(data, trained, change, message):
     run, _ = trained
     with pytest.raises(DeepInsideError, match=message):
-        train(data, run, replace(SETUP, **change), **QUIET)
+        list(train(data, run, replace(SETUP, **change), CPU))
+
+
+def test_a_run_of_a_version_with_other_names_is_refused_in_one_line(data, trained, tmp_path):
+    for path in trained[0].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    for path in tmp_path.glob("*.json"):
+        facts = json.loads(path.read_text())
+        facts["setup"]["recipe"]["rate"] = facts["setup"]["recipe"].pop("learning_rate")
+        path.write_text(json.dumps(facts))
+    with pytest.raises(DeepInsideError, match=r"setup that this run began with, but recipe\.\w*rate") as refused:
+        list(train(data, tmp_path, SETUP, CPU))
+    assert "\n" not in str(refused.value)
 
 
 def test_a_run_of_other_classes_is_refused(trained, tmp_path):
     root = write_pictures(tmp_path / "data", 2, 1, (("ant", (0, 0, 0)), ("bee", (9, 9, 9)), ("cat", (99, 99, 99))))
     with pytest.raises(DeepInsideError, match="the model that this run began with, but synonyms"):
-        train(root, trained[0], SETUP, **QUIET)
+        list(train(root, trained[0], SETUP, CPU))
 
 
 def test_a_loss_that_runs_away_is_told(data, tmp_path):
-    setup = replace(SETUP, recipe=replace(PAPER, rate=1e20, epochs=2, batch=4))
-    with pytest.raises(DeepInsideError, match="the loss is no longer finite; try a lower --rate"):
-        train(data, tmp_path / "run", setup, **QUIET)
+    setup = replace(SETUP, recipe=replace(PAPER, learning_rate=1e20, epochs=2, batch=4))
+    with pytest.raises(DeepInsideError, match="the loss is no longer finite; try a lower --learning-rate"):
+        list(train(data, tmp_path / "run", setup, CPU))
 
 
 @pytest.mark.parametrize("option", [{"precision": "float8"}, {"device": "cuda"}])
@@ -346,10 +405,10 @@ def test_settings_that_cannot_be_had_are_refused(data, tmp_path, option):
     if option.get("device") == "cuda" and torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(DeepInsideError, match="expected a"):
-        train(data, tmp_path / "run", SETUP, **(QUIET | option))
+        list(train(data, tmp_path / "run", SETUP, replace(CPU, **option)))
 
 
 def test_tensorboard_gets_the_curve(data, tmp_path):
     pytest.importorskip("tensorboard")
-    train(data, tmp_path, replace(SETUP, recipe=replace(SETUP.recipe, epochs=1)), tensorboard=True, **QUIET)
+    list(train(data, tmp_path, replace(SETUP, recipe=replace(SETUP.recipe, epochs=1)), CPU, tensorboard=True))
     assert list((tmp_path / "tensorboard").glob("events*"))

@@ -1,21 +1,21 @@
-"""Train the paper's ConvNet (Sect. 1) on pictures by class: one process, several, or several machines.
+"""Train the paper's ConvNet (Sect. 1) on pictures by class: in one process, in several, or on several machines.
 
 From top to bottom: what a run consists of, one step, one epoch, validation, the ten-crop test. Every random choice is a
-function of the seed, the epoch and the picture, so a run goes on after `kill -9` as if nothing had happened, and
-several processes see the same batches as one. Only dropout's masks depend on the number of processes.
+function of the seed, the epoch and the picture. So a run that was killed continues as if it had not been interrupted,
+and several processes see the same batches as one. Only the dropout masks depend on the number of processes.
 
-Pictures are (batch, 3, side, side) bytes, `side` being 256/224 of the network's size as in the paper's time; the
-network gets (batch, 3, size, size), RGB in [0, 1], and subtracts the training set's mean image itself.
+Pictures are bytes, (batch, 3, side, side), where `side` is 256/224 of the network's size, as was usual at the paper's
+time; the network gets RGB in [0, 1], (batch, 3, size, size), and subtracts the mean image of the training set itself.
 """
 
 from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -24,31 +24,34 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from deepinside.core.errors import DeepInsideError, writing
-from deepinside.core.terminal import track
-from deepinside.data.classes import TrainingSet, read_training_set
-from deepinside.data.loading import Survey, batches, fits, in_turn, shuffled, survey
+from deepinside.core.labels import Labels
+from deepinside.core.progress import Note, Progress
+from deepinside.data.classes import Entry, TrainingSet, read_training_set
+from deepinside.data.loading import Survey, batches, fits, in_turn, merged, shuffled, survey
 from deepinside.gradients.saliency import ten_crops
 from deepinside.networks import checkpoint
 from deepinside.networks.checkpoint import Checkpoint
-from deepinside.networks.classifier import Normalized
 from deepinside.networks.convnet2013 import ConvNet2013, gaussian_, he_
+from deepinside.networks.normalized import Normalized
 from deepinside.training.augment import augment, draws
-from deepinside.training.process_group import Team, joined
+from deepinside.training.process_group import ProcessGroup, process_group
 from deepinside.training.recipe import Recipe
 
-ENLARGED = 256 / 224  # pictures are so much larger than crops
+ENLARGED = 256 / 224  # how much larger the pictures are than the crops
 PRECISIONS = ("auto", "float32", "bfloat16")
+NAMED_FAILURES = 20  # unreadable pictures that are named; the rest is counted
 
+T = TypeVar("T")
 Views = Callable[[Float[Tensor, "batch 3 side side"], int], Float[Tensor, "views batch 3 size size"]]
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What may not change within a run; two processes of one run, and a run and its continuation, have the same."""
+    """What defines a run: all processes of a run have the same setup, and so has a run when it is continued."""
 
     recipe: Recipe
-    size: int = 224
-    full: int | None = None
+    size: int = 224  # height and width of what the network sees, in pixels
+    hidden_units: int | None = None  # of each hidden fully connected layer; None for the network's default
     dropout: float = 0.5
     seed: int = 0
 
@@ -59,11 +62,20 @@ class Setup:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One epoch of the curve; errors and accuracy as fractions, the time and the speed of training alone."""
+class Resources:
+    """What a run computes with. It may be continued with other resources, up to rounding."""
 
-    epoch: int
-    rate: float
+    device: str = "auto"  # cpu, cuda, or auto: a GPU where there is one
+    precision: str = "auto"  # of activations: float32, bfloat16, or auto: bfloat16 where the hardware has it
+    workers: int = 0  # processes that read pictures ahead, for each training process
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of the curve: accuracies are fractions, and the speed is that of training alone."""
+
+    epoch: int  # counted from 1
+    learning_rate: float
     loss: float
     training_top1: float
     top1: float
@@ -73,178 +85,192 @@ class Row:
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of a run: its last checkpoint, the curve, and the accuracy (top-1, top-5) of the ten-crop test."""
+    """A finished run: its last checkpoint, its curve, and the accuracy (top-1, top-5) of the ten-crop test.
+
+    `training` and `validation` are the pictures that took part, `unreadable` the reasons why others did not.
+    """
 
     checkpoint: Checkpoint
-    curve: tuple[Row, ...]
+    curve: tuple[Epoch, ...]
     ten_crop: tuple[float, float]
-    pictures: tuple[int, int]
+    training: tuple[Entry, ...]
+    validation: tuple[Entry, ...]
     unreadable: tuple[str, ...]
 
 
+Event = Note | Progress | Epoch | Trained
+
+
 def train(
-    root: Path,
-    run: Path,
-    setup: Setup,
-    *,
-    device: str = "auto",
-    precision: str = "auto",
-    workers: int = 0,
-    tensorboard: bool = False,
-    tell: Callable[[str], object] = print,
-) -> Trained:
-    """Train a network, or go on with a run that was cut off, and leave it in a folder that `load` takes.
+    root: Path, run: Path, setup: Setup, resources: Resources | None = None, *, tensorboard: bool = False
+) -> Iterator[Event]:
+    """Train a network, or continue a run that was interrupted, and leave it in a folder that `load` takes.
 
     Args:
         root: the data set, as for `read_training_set`.
-        run: the folder of the run; what is there already is continued.
+        run: the folder of the run; a run that is already in it is continued.
         setup: the recipe and the network.
-        device: `"cpu"`, `"cuda"` or `"auto"`.
-        precision: of activations: `"float32"`, `"bfloat16"`, or `"auto"` for bfloat16 where it is built in.
-        workers: processes that read pictures ahead, for each training process.
+        resources: the device, the precision and the worker processes.
         tensorboard: whether to write TensorBoard's files, too.
-        tell: what the leading process says, a line an epoch.
 
-    Raises `DeepInsideError` for data that make no training set, a run of another setup, and settings out of range.
+    Yields:
+        Notes, progress, every `Epoch` once its checkpoint is written, and at last `Trained`. Of several processes, only
+        the leading one yields anything; in the others, asking for the first event runs the whole training. Between
+        events, PyTorch's global random state is the caller's.
+
+    Raises:
+        DeepInsideError: data that make no training set, a run with another setup, settings out of range, and a loss
+            that is not finite.
     """
-    with joined(device) as team, torch.random.fork_rng(devices=[team.device] if team.device.type == "cuda" else []):
-        say = tell if team.leads else _say_nothing
-        data = read_training_set(root, setup.seed)
-        training, validation = (
-            _surveyed(entries, setup, team, workers, what)
-            for entries, what in ((data.train, "training pictures"), (data.validation, "validation pictures"))
-        )
-        unreadable = (*training.failures.values(), *validation.failures.values())
-        _report_data(data, training, validation, unreadable, say)
-        course = _Course(run, setup, data, training, validation, team, _autocast(team, precision), workers)
-        for row in course.epochs(say):
-            if team.leads and tensorboard:
-                _to_tensorboard(run, row)
-        ten_crop = course.accuracy(ten_views, "ten-crop test")
-        say(f"ten-crop test: top-1 {ten_crop[0]:.1%}, top-5 {ten_crop[1]:.1%}")
-        assert course.saved is not None
-        return Trained(
-            course.saved,
-            tuple(course.curve),
-            ten_crop,
-            (len(training.entries), len(validation.entries)),
-            tuple(unreadable),
-        )
+    resources = resources or Resources()
+    with process_group(resources.device) as group:
+        for event in _with_own_randomness(_events(root, run, setup, resources, group), group.device):
+            if group.leads and tensorboard and isinstance(event, Epoch):
+                _to_tensorboard(run, event)
+            if group.leads:
+                yield event
+
+
+def _events(root: Path, run: Path, setup: Setup, resources: Resources, group: ProcessGroup) -> Iterator[Event]:
+    """All events of a run, the same in every process."""
+    data = read_training_set(root, setup.seed)
+    training = yield from _surveyed(data.train, "training pictures", setup, resources, group)
+    validation = yield from _surveyed(data.validation, "validation pictures", setup, resources, group)
+    unreadable = (*training.failures.values(), *validation.failures.values())
+    yield from _notes(data, training, validation, unreadable)
+    trainer = _Trainer(run, setup, Pictures(data.labels, training, validation), resources, group)
+    yield from trainer.epochs()
+    ten_crop = yield from trainer.accuracy(ten_views, "ten-crop test")
+    assert trainer.saved is not None
+    yield Trained(trainer.saved, tuple(trainer.curve), ten_crop, training.entries, validation.entries, unreadable)
+
+
+def _with_own_randomness(events: Iterator[T], device: torch.device) -> Iterator[T]:
+    """The same events. What happens between two of them neither changes nor sees the random state of the training."""
+    devices = [device] if device.type == "cuda" else []
+    state: list[Tensor] = []
+    while True:
+        with torch.random.fork_rng(devices=devices):
+            if state:
+                torch.set_rng_state(state[0])
+            for each, of_device in zip(devices, state[1:], strict=False):  # none before the first event
+                torch.cuda.set_rng_state(of_device, each)
+            event = next(events, None)
+            state = [torch.get_rng_state(), *map(torch.cuda.get_rng_state, devices)]
+        if event is None:
+            return
+        yield event
 
 
 # ------------------------------------------------------------------------------------------------------- one training
 
 
-class _Course:
-    """A network on its way through the epochs, with everything that it needs."""
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """The classes of a training set, and its pictures as they were read: for training and for validation."""
 
-    def __init__(
-        self,
-        run: Path,
-        setup: Setup,
-        data: TrainingSet,
-        training: Survey,
-        validation: Survey,
-        team: Team,
-        autocast: torch.autocast,
-        workers: int,
-    ):
-        self.run, self.setup, self.data, self.team = run, setup, data, team
-        self.training, self.validation = training, validation
-        self.autocast, self.workers = autocast, workers
-        recipe = setup.recipe
-        if recipe.batch % team.world:
-            raise DeepInsideError(
-                f"expected a batch that {team.world} processes can share evenly, got {recipe.batch} pictures"
-            )
-        self.batch = min(recipe.batch, len(training.entries) // team.world * team.world)
-        if not self.batch:
-            raise DeepInsideError(f"expected a picture for each of {team.world} processes, got {len(training.entries)}")
-        self.network = new_network(setup, len(data.labels), training.mean_image(setup.size)).to(team.device)
-        self.axes = training.color_axes().to(team.device)
+    labels: Labels
+    training: Survey
+    validation: Survey
+
+
+class _Trainer:
+    """The network of a run with its optimizer and its curve, and all that an epoch needs."""
+
+    def __init__(self, run: Path, setup: Setup, pictures: Pictures, resources: Resources, group: ProcessGroup):
+        self.run, self.setup, self.pictures, self.group = run, setup, pictures, group
+        self.autocast, self.workers = _autocast(group, resources.precision), resources.workers
+        recipe, training = setup.recipe, pictures.training
+        self.batch = _batch(recipe, len(training.entries), group)
+        network = new_network(setup, len(pictures.labels), training.mean_image(setup.size))
+        self.network = network.to(group.device)
+        self.axes = training.color_axes().to(group.device)
         self.optimizer = optimizer_of(self.network, recipe)
         self.scheduler = scheduler_of(self.optimizer, recipe, len(training.entries) // self.batch)
-        self.curve: list[Row] = []
+        self.curve: list[Epoch] = []
         self.saved: Checkpoint | None = None
 
-    def epochs(self, say: Callable[[str], object]) -> Iterator[Row]:
-        """Train on, epoch by epoch, from the newest whole checkpoint; each ends with a new one."""
-        self._resume(say)
-        together = self.team.together(self.network)
+    def epochs(self) -> Iterator[Note | Progress | Epoch]:
+        """Train epoch by epoch, from the newest complete checkpoint on; each epoch ends with a new checkpoint."""
+        yield from self._resume()
+        parallel = self.group.parallel(self.network)
         for epoch in range(len(self.curve), self.setup.recipe.epochs):
-            rate = self.optimizer.param_groups[0]["lr"]
+            learning_rate = self.optimizer.param_groups[0]["lr"]
             began = time.perf_counter()
-            loss, right, seen = self._train(together, epoch)
+            loss, right, seen = yield from self._train(parallel, epoch)
             speed = seen / (time.perf_counter() - began)
-            top1, top5 = self.accuracy(center_view, f"epoch {epoch + 1}, validation")
+            top1, top5 = yield from self.accuracy(center_view, f"epoch {epoch + 1}, validation")
             if isinstance(self.scheduler, ReduceLROnPlateau):
                 self.scheduler.step(1 - top1)
-            self.curve.append(Row(epoch + 1, rate, loss / seen, right / seen, top1, top5, speed))
+            self.curve.append(Epoch(epoch + 1, learning_rate, loss / seen, right / seen, top1, top5, speed))
             self._save()
-            say(_line(self.curve[-1], self.setup.recipe.epochs))
             yield self.curve[-1]
 
-    def _train(self, together: nn.Module, epoch: int) -> tuple[float, int, int]:
-        """One epoch: the summed loss, how many pictures were right as they were shown, and how many there were."""
-        recipe, team, mean = self.setup.recipe, self.team, self.network.mean
-        together.train()
-        torch.manual_seed((self.setup.seed * 1_000_003 + epoch) * 4099 + team.rank)  # dropout's masks
-        numbers = draws(len(self.training.entries), self.setup.seed, epoch)
-        order = shuffled(len(self.training.entries), self.batch, self.setup.seed, epoch, team.rank, team.world)
-        source = batches(self.training.entries, self.training.pixels, self.setup.side, order, team.device, self.workers)
-        labels = _labels(self.training)
-        sums = torch.zeros(2, dtype=torch.float64, device=team.device)  # not read before the end: no step waits
-        for chosen, pictures in track(source, len(order), f"epoch {epoch + 1}") if team.leads else source:
-            images = augment(pictures, numbers[chosen].to(team.device), recipe.augmentation, mean, self.axes)
+    def _train(self, parallel: nn.Module, epoch: int) -> Generator[Progress, None, tuple[float, int, int]]:
+        """One epoch. Returns the sum of the losses, and how many of how many pictures were classified correctly."""
+        recipe, group, mean, training = self.setup.recipe, self.group, self.network.mean, self.pictures.training
+        parallel.train()
+        torch.manual_seed((self.setup.seed * 1_000_003 + epoch) * 4099 + group.rank)  # of the dropout masks
+        numbers = draws(len(training.entries), self.setup.seed, epoch)
+        order = shuffled(len(training.entries), self.batch, self.setup.seed, epoch, group.rank, group.world_size)
+        source = batches(training.entries, training.pixels, self.setup.side, order, group.device, self.workers)
+        labels = _labels(training)
+        sums = torch.zeros(2, dtype=torch.float64, device=group.device)  # read at the end only, so that no step waits
+        for done, (chosen, pictures) in enumerate(source, start=1):
+            images = augment(pictures, numbers[chosen].to(group.device), recipe.augmentation, mean, self.axes)
             loss, right = step(
-                together, self.optimizer, _last(images), labels[chosen].to(team.device), recipe, self.autocast
+                parallel, self.optimizer, _last(images), labels[chosen].to(group.device), recipe, self.autocast
             )
             if isinstance(self.scheduler, OneCycleLR):
                 self.scheduler.step()
             sums += torch.stack([loss.double() * len(chosen), right.double()])
-        loss_sum, right_sum = team.total(sums).tolist()
+            yield Progress(f"epoch {epoch + 1}", done, len(order))
+        loss_sum, right_sum = group.sum(sums).tolist()
         if not loss_sum < float("inf"):
-            raise DeepInsideError(f"epoch {epoch + 1}: the loss is no longer finite; try a lower --rate")
+            raise DeepInsideError(f"epoch {epoch + 1}: the loss is no longer finite; try a lower --learning-rate")
         return loss_sum, int(right_sum), len(order) * self.batch
 
-    def accuracy(self, views: Views, what: str) -> tuple[float, float]:
-        """The share of validation pictures whose class is the likeliest, and among the likeliest five."""
-        team, entries = self.team, self.validation.entries
-        order = in_turn(len(entries), 64, team.rank, team.world)
-        source = batches(entries, self.validation.pixels, self.setup.side, order, team.device, self.workers)
-        labels, counts = _labels(self.validation), torch.zeros(2, dtype=torch.long)
-        for chosen, pictures in track(source, len(order), what) if team.leads else source:
+    def accuracy(self, views: Views, what: str) -> Generator[Progress, None, tuple[float, float]]:
+        """The validation accuracy, top-1 and top-5, with the probabilities averaged over some views per picture."""
+        group, validation = self.group, self.pictures.validation
+        order = in_turn(len(validation.entries), 64, group.rank, group.world_size)
+        source = batches(validation.entries, validation.pixels, self.setup.side, order, group.device, self.workers)
+        labels, counts = _labels(validation), torch.zeros(2, dtype=torch.long)
+        for done, (chosen, pictures) in enumerate(source, start=1):
             probabilities = predict(self.network, views(pictures.float() / 255, self.setup.size), self.autocast)
             likeliest = probabilities.topk(min(5, probabilities.shape[1])).indices.cpu()
             hits = likeliest == labels[chosen][:, None]
             counts += torch.stack([hits[:, 0].sum(), hits.any(dim=1).sum()])
-        top1, top5 = (team.total(counts).double() / len(entries)).tolist()
+            yield Progress(what, done, len(order))
+        top1, top5 = (group.sum(counts).double() / len(validation.entries)).tolist()
         return top1, top5
 
     def _save(self) -> None:
-        if self.team.leads:
+        if self.group.leads:
             state = self.optimizer.state_dict()
             tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
             for number, kept in state["state"].items():
                 tensors |= {f"optimizer.{number}.{name}": torch.as_tensor(value) for name, value in kept.items()}
             facts = {
-                "model": described(self.setup, self.data),
+                "model": described(self.setup, self.pictures.labels),
                 "setup": asdict(self.setup),
                 "groups": state["param_groups"],
                 "scheduler": {key: value for key, value in self.scheduler.state_dict().items() if _is_plain(value)},
-                "curve": [asdict(row) for row in self.curve],
+                "curve": [asdict(epoch) for epoch in self.curve],
             }
             self.saved = checkpoint.save(self.run, len(self.curve), tensors, facts)
             write_curve(self.curve, self.run / "curve.csv")
-        self.saved = self.team.everyone(self.saved)[0]
+        self.saved = self.group.gather(self.saved)[0]
 
-    def _resume(self, say: Callable[[str], object]) -> None:
-        """Every process reads the checkpoint that the leading one found to be whole."""
-        found = checkpoint.newest(self.run, lambda text: say(f"warning: {text}")) if self.team.leads else None
-        self.saved = found = self.team.everyone(found)[0]
+    def _resume(self) -> Iterator[Note]:
+        """Continue from the newest complete checkpoint: the leader finds it, and every process reads it."""
+        damaged: list[str] = []
+        found = checkpoint.newest(self.run, damaged.append) if self.group.leads else None
+        yield from (Note(f"warning: {reason}") for reason in damaged)
+        self.saved = found = self.group.gather(found)[0]
         if found is None:
             return
-        _check_same(found, self.setup, self.data)
+        _check_same(found, self.setup, self.pictures.labels)
         self.network.load_state_dict(found.tensors("network"))
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in found.tensors("optimizer").items():
@@ -252,8 +278,8 @@ class _Course:
             state.setdefault(int(number), {})[key] = value
         self.optimizer.load_state_dict({"state": state, "param_groups": found.facts["groups"]})
         self.scheduler.load_state_dict(found.facts["scheduler"])
-        self.curve = [Row(**row) for row in found.facts["curve"]]
-        say(f"going on after epoch {found.epoch} of {self.setup.recipe.epochs}, from {found.path}")
+        self.curve = [Epoch(**epoch) for epoch in found.facts["curve"]]
+        yield Note(f"continuing after epoch {found.epoch} of {self.setup.recipe.epochs}, from {found.path}")
 
 
 def step(
@@ -264,15 +290,15 @@ def step(
     recipe: Recipe,
     autocast: torch.autocast,
 ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
-    """One step down the gradient of the mean cross entropy; the loss before it, and how many pictures were right."""
+    """One optimizer step on the mean cross entropy. Returns the loss before it, and how many pictures were correct."""
     with autocast:
         logits = network(images)
     logits = logits.float() if logits.dtype == torch.bfloat16 else logits
-    loss = F.cross_entropy(logits, labels, label_smoothing=recipe.smoothing)
+    loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
     optimizer.zero_grad()
     loss.backward()
-    if recipe.clip is not None:
-        nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
+    if recipe.clip_norm is not None:
+        nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
     optimizer.step()
     return loss.detach(), (logits.detach().argmax(dim=1) == labels).sum()
 
@@ -280,7 +306,7 @@ def step(
 def predict(
     network: nn.Module, views: Float[Tensor, "views batch 3 size size"], autocast: torch.autocast
 ) -> Float[Tensor, "batch classes"]:
-    """The class probabilities of each picture, the mean over its views. The network is left in evaluation mode."""
+    """The class probabilities of each picture, averaged over its views. Leaves the network in evaluation mode."""
     network.eval()
     with torch.no_grad(), autocast:
         return torch.stack([network(_last(view)).float().softmax(dim=1) for view in views]).mean(dim=0)
@@ -293,7 +319,7 @@ def center_view(pictures: Float[Tensor, "batch 3 side side"], size: int) -> Floa
 
 
 def ten_views(pictures: Float[Tensor, "batch 3 side side"], size: int) -> Float[Tensor, "10 batch 3 size size"]:
-    """The ten-crop test: corners, center, and their mirror images (Krizhevsky et al. 2012, Sect. 4.1)."""
+    """The views of the ten-crop test: corners, center, and their mirror images (Krizhevsky et al. 2012, Sect. 4.1)."""
     return torch.stack([ten_crops(picture[None], (size, size)) for picture in pictures], dim=1)
 
 
@@ -301,10 +327,10 @@ def ten_views(pictures: Float[Tensor, "batch 3 side side"], size: int) -> Float[
 
 
 def new_network(setup: Setup, classes: int, mean_image: Float[Tensor, "3 size size"]) -> Normalized:
-    """The network of a run before its first step, the same for the same seed."""
+    """The network of a run before its first step. The same seed gives the same weights."""
     torch.manual_seed(setup.seed)
-    network = ConvNet2013(classes, size=setup.size, full=setup.full, dropout=setup.dropout)
-    if setup.recipe.start == "he":
+    network = ConvNet2013(classes, size=setup.size, hidden_units=setup.hidden_units, dropout=setup.dropout)
+    if setup.recipe.initialization == "he":
         he_(network)
     else:
         gaussian_(network)
@@ -312,94 +338,107 @@ def new_network(setup: Setup, classes: int, mean_image: Float[Tensor, "3 size si
 
 
 def optimizer_of(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer; weights decay, biases do not."""
+    """The recipe's optimizer, with weight decay on weights but not on biases."""
     groups = [
-        {"params": [each for each in network.parameters() if each.ndim > 1], "weight_decay": recipe.decay},
+        {"params": [each for each in network.parameters() if each.ndim > 1], "weight_decay": recipe.weight_decay},
         {"params": [each for each in network.parameters() if each.ndim <= 1], "weight_decay": 0.0},
     ]
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=recipe.rate)
-    return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum)
+        return torch.optim.AdamW(groups, lr=recipe.learning_rate)
+    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum)
 
 
 def scheduler_of(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
-    """What moves the learning rate: once an epoch by the validation error, or every one of `steps` an epoch."""
+    """The learning rate's scheduler: it acts once per epoch, by the validation error, or in each of `steps` steps."""
     if recipe.schedule == "plateau":
         return ReduceLROnPlateau(optimizer, factor=0.1, patience=recipe.patience, threshold=1e-3)
-    return OneCycleLR(optimizer, recipe.rate, total_steps=recipe.epochs * steps, pct_start=0.2, cycle_momentum=False)
+    total = recipe.epochs * steps
+    return OneCycleLR(optimizer, recipe.learning_rate, total_steps=total, pct_start=0.2, cycle_momentum=False)
 
 
-def described(setup: Setup, data: TrainingSet) -> dict[str, Any]:
-    """What `load` needs to build the network again: plain values."""
+def described(setup: Setup, labels: Labels) -> dict[str, Any]:
+    """What `load` needs to build the network again, as plain values."""
     return {
         "size": setup.size,
-        "full": setup.full,
+        "full": setup.hidden_units,
         "std": setup.recipe.std,
-        "synonyms": [list(names) for names in data.labels.synonyms],
-        "wnids": list(data.labels.wnids),
+        "synonyms": [list(names) for names in labels.synonyms],
+        "wnids": list(labels.wnids),
     }
 
 
-def write_curve(curve: Sequence[Row], path: Path) -> Path:
-    """The curve as CSV, a line an epoch. Raises `DeepInsideError` where it cannot be written."""
+def write_curve(curve: Sequence[Epoch], path: Path) -> Path:
+    """Write the curve as CSV, one line per epoch. Raises `DeepInsideError` where it cannot be written."""
     with writing(path, "the curve"), path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, [*Row.__dataclass_fields__], lineterminator="\n")
+        writer = csv.DictWriter(stream, [*Epoch.__dataclass_fields__], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(asdict(row) for row in curve)
+        writer.writerows(asdict(epoch) for epoch in curve)
     return path
 
 
-def _surveyed(entries: Sequence[Any], setup: Setup, team: Team, workers: int, what: str) -> Survey:
-    """All pictures read once: by every process where they fit in its memory, else each its share."""
+def _batch(recipe: Recipe, pictures: int, group: ProcessGroup) -> int:
+    """How many pictures one step takes, all processes together: the recipe's batch, or fewer if there are not so many.
+
+    Raises `DeepInsideError` for a batch that the processes cannot share.
+    """
+    if recipe.batch % group.world_size:
+        raise DeepInsideError(
+            f"expected a batch that {group.world_size} processes can share evenly, got {recipe.batch} pictures"
+        )
+    batch = min(recipe.batch, pictures // group.world_size * group.world_size)
+    if not batch:
+        raise DeepInsideError(f"expected a picture for each of {group.world_size} processes, got {pictures}")
+    return batch
+
+
+def _surveyed(
+    entries: Sequence[Entry], what: str, setup: Setup, resources: Resources, group: ProcessGroup
+) -> Generator[Progress, None, Survey]:
+    """Read all pictures once: in every process, if they fit in its memory, or else each process its share."""
     keep = fits(len(entries), setup.side)
-    share = entries if keep else entries[team.rank :: team.world]
-    mine = survey(
-        share,
-        setup.side,
-        keep=keep,
-        workers=workers,
-        track=(lambda items, total: track(items, total, what)) if team.leads else lambda items, _: items,
-    )
-    if keep:
-        found = mine
-    else:
-        failures: dict[str, str] = {}
-        for part in team.everyone(dict(mine.failures)):
-            failures |= part
-        readable = tuple(entry for entry in entries if str(entry) not in failures)
-        found = Survey(readable, failures, None, team.total(mine.total), team.total(mine.products))
+    share = entries if keep else entries[group.rank :: group.world_size]
+    parts: list[Survey] = []
+    done = 0
+    for part in survey(share, setup.side, keep=keep, workers=resources.workers):
+        parts.append(part)
+        done += len(part.entries) + len(part.failures)
+        yield Progress(what, done, len(share))
+    found = merged(parts, setup.side)
+    if not keep:
+        found = _of_all_processes(found, entries, group)
     if not found.entries:
         first = next(iter(found.failures.values()))
         raise DeepInsideError(f"expected {what} that can be read, but none of {len(entries)} could be; first: {first}")
     return found
 
 
-def _report_data(
-    data: TrainingSet,
-    training: Survey,
-    validation: Survey,
-    unreadable: Sequence[str],
-    say: Callable[[str], object],
-) -> None:
-    say(
-        f"{len(data.labels)} classes, {len(training.entries)} training and {len(validation.entries)} validation "
-        "pictures"
-    )
+def _of_all_processes(own: Survey, entries: Sequence[Entry], group: ProcessGroup) -> Survey:
+    """The survey of all entries, of which each process has read its share."""
+    failures: dict[str, str] = {}
+    for part in group.gather(dict(own.failures)):
+        failures |= part
+    readable = tuple(entry for entry in entries if str(entry) not in failures)
+    return Survey(readable, failures, None, group.sum(own.total), group.sum(own.products))
+
+
+def _notes(data: TrainingSet, training: Survey, validation: Survey, unreadable: Sequence[str]) -> Iterator[Note]:
+    """What is known of the data before training."""
+    used = f"{len(training.entries)} training and {len(validation.entries)} validation pictures"
+    yield Note(f"{len(data.labels)} classes, {used}")
     if data.unlabeled:
-        say(f"warning: {data.unlabeled} validation pictures have no usable annotation and take no part")
+        yield Note(f"warning: {data.unlabeled} validation pictures have no usable annotation and are left out")
     if unreadable:
-        say(f"warning: {len(unreadable)} pictures cannot be read and take no part:")
-        for reason in unreadable[:20]:
-            say(f"  {reason}")
-        if len(unreadable) > 20:
-            say(f"  and {len(unreadable) - 20} more")
+        yield Note(f"warning: {len(unreadable)} pictures cannot be read and are left out:")
+        yield from (Note(f"  {reason}") for reason in unreadable[:NAMED_FAILURES])
+    if len(unreadable) > NAMED_FAILURES:
+        yield Note(f"  and {len(unreadable) - NAMED_FAILURES} more")
 
 
-def _check_same(found: Checkpoint, setup: Setup, data: TrainingSet) -> None:
-    """A run goes on as it began, or not at all."""
+def _check_same(found: Checkpoint, setup: Setup, labels: Labels) -> None:
+    """Raise `DeepInsideError` unless the run of a checkpoint has this setup and these classes."""
     for name, (then, now) in {
         "setup": (found.facts.get("setup"), _as_json(asdict(setup))),
-        "model": (found.facts.get("model"), described(setup, data)),
+        "model": (found.facts.get("model"), described(setup, labels)),
     }.items():
         if then != now:
             key = _first_difference(then, now)
@@ -421,7 +460,7 @@ def _first_difference(then: object, now: object) -> str:
 
 
 def _as_json(value: Any) -> Any:
-    """Tuples become lists, as in a file."""
+    """The value as JSON gives it back: tuples become lists."""
     if isinstance(value, Mapping):
         return {key: _as_json(item) for key, item in value.items()}
     return [_as_json(item) for item in value] if isinstance(value, (list, tuple)) else value
@@ -439,35 +478,23 @@ def _last(images: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch 3 
     return images.contiguous(memory_format=torch.channels_last)
 
 
-def _autocast(team: Team, precision: str) -> torch.autocast:
-    """Mixed precision, or none: bfloat16 by itself only where it is faster, on recent GPUs and CPUs with AMX."""
+def _autocast(group: ProcessGroup, precision: str) -> torch.autocast:
+    """Mixed precision, or none. "auto" takes bfloat16 where it is faster: on recent GPUs and on CPUs with AMX."""
     if precision not in PRECISIONS:
         raise DeepInsideError(f"expected a precision ({', '.join(PRECISIONS)}), got {precision!r}")
-    if team.device.type == "cuda":
+    if group.device.type == "cuda":
         built_in = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         built_in = bool(torch.cpu.get_capabilities().get("amx_bf16", False))
     low = precision == "bfloat16" or (precision == "auto" and built_in)
-    return torch.autocast(team.device.type, torch.bfloat16, enabled=low)
+    return torch.autocast(group.device.type, torch.bfloat16, enabled=low)
 
 
-def _line(row: Row, epochs: int) -> str:
-    return (
-        f"epoch {row.epoch:>3}/{epochs}  rate {row.rate:.2e}  loss {row.loss:.4f}  training top-1 "
-        f"{row.training_top1:.1%}  validation top-1 {row.top1:.1%}  top-5 {row.top5:.1%}  "
-        f"{row.images_per_second:.0f} images/s"
-    )
-
-
-def _to_tensorboard(run: Path, row: Row) -> None:
+def _to_tensorboard(run: Path, epoch: Epoch) -> None:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise DeepInsideError("--tensorboard needs a package: pip install 'deepinside[tensorboard]'") from None
     with SummaryWriter(str(run / "tensorboard")) as writer:
-        for name, value in asdict(row).items():
-            writer.add_scalar(name, value, row.epoch)
-
-
-def _say_nothing(_text: str) -> None:
-    """What the other processes say."""
+        for name, value in asdict(epoch).items():
+            writer.add_scalar(name, value, epoch.epoch)
