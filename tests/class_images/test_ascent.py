@@ -13,6 +13,7 @@ from deepinside.class_images.ascent import (
     CANONICAL,
     PAPER,
     PAPER_LAMBDA,
+    Objective,
     ascend,
     batches,
     class_image,
@@ -22,8 +23,8 @@ from deepinside.class_images.ascent import (
 )
 from deepinside.class_images.parametrize import Fourier
 from deepinside.class_images.regularizers import l2, total_variation
-from deepinside.class_images.transforms import Crop, Grain, Recolor, Rotation, Seen, viewed
-from deepinside.gradients.probe import borrowed
+from deepinside.class_images.transforms import Crop, Noise, RandomView, Recolor, Rotation, apply_transforms
+from deepinside.gradients.private import borrowed
 from deepinside.gradients.targets import At, Neuron
 from helpers import state_of
 
@@ -71,24 +72,24 @@ def test_of_a_declared_mean_image_its_average_color_counts():
 def test_climb_is_the_gradient_by_finite_differences(small_network):
     canvas = Fourier((8, 8), decay=1.5)
     values = canvas.start(Generator().manual_seed(1)).double().repeat(2, 1, 1, 1, 1) * 30
-    views = (Seen((Crop(0.5, 1.2, 0.2, 0.1), Rotation(10)), sizes=((9, 7),)), Recolor(0.2, 0.1), Grain(0.02))
+    views = (RandomView((Crop(0.5, 1.2, 0.2, 0.1), Rotation(10)), sizes=((9, 7),)), Recolor(0.2, 0.1), Noise(0.02))
     penalties = ((0.3, lambda images, mean: l2(images, mean[0])), (0.2, lambda images, mean: total_variation(images)))
-    score = score_of([1, 4])
+    wanted = Objective(score_of([1, 4]), penalties, GREY)
 
     def both(at):
         with borrowed(small_network, torch.rand(1, 3, 8, 8, dtype=torch.float64)) as private:
-            return climb(private, canvas, at, score, views, penalties, GREY, Generator().manual_seed(5))
+            return climb(private, canvas, at, wanted, views, Generator().manual_seed(5))
 
     def objective(at):
         images = canvas(at)
-        return both(at)[0].sum() - sum(weight * charge(images, GREY).sum() for weight, charge in penalties)
+        return both(at)[0].sum() - sum(weight * penalty(images, GREY).sum() for weight, penalty in penalties)
 
     _, gradient = both(values)
     torch.manual_seed(3)
     for _ in range(5):
-        way = torch.randn_like(values) * 1e-5
-        slope = (objective(values + way) - objective(values - way)) / 2
-        assert float(slope) == pytest.approx(float((gradient * way).sum()), rel=1e-4)
+        step = torch.randn_like(values) * 1e-5
+        change = (objective(values + step) - objective(values - step)) / 2
+        assert float(change) == pytest.approx(float((gradient * step).sum()), rel=1e-4)
 
 
 def test_canonical_raises_the_score(network):
@@ -239,7 +240,7 @@ def test_scores_that_are_not_finite_are_an_error(network):
         class_image(network, 1, size=8, steps=1, mean=GREY)
 
 
-def test_batch_of_several_places_is_refused(network):
+def test_a_batch_of_several_layers_is_refused(network):
     with pytest.raises(DeepInsideError, match="targets of one layer"):
         next(ascend(network, [1, Neuron("5", 0)], size=8, mean=GREY))
 
@@ -247,5 +248,5 @@ def test_batch_of_several_places_is_refused(network):
 def test_views_are_drawn_anew_at_each_step():
     generator = Generator().manual_seed(0)
     images = torch.rand(1, 3, 16, 16)
-    one, two = (viewed(images, CANONICAL.transforms((16, 16), 0.0)[1:], generator) for _ in range(2))
+    one, two = (apply_transforms(images, CANONICAL.transforms((16, 16), 0.0)[1:], generator) for _ in range(2))
     assert not torch.equal(one, two)

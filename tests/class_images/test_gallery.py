@@ -1,6 +1,7 @@
-"""Pictures in files: what they say of themselves, and a run that goes on where it was stopped."""
+"""Pictures in files: what they say of themselves, and runs that are interrupted and resumed."""
 
-import re
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,21 +13,28 @@ from deepinside import Classifier, DeepInsideError
 from deepinside.class_images.ascent import CHUNK, Ascent, class_image
 from deepinside.class_images.gallery import (
     FIGURE_1,
+    Drawn,
+    Gallery,
+    Provenance,
     Settings,
-    class_images_command,
-    draw,
+    Sheet,
+    chosen,
+    draw_facets,
     every_class,
     figure_1,
     final_scores,
+    read_drawn,
     stem,
 )
-from deepinside.class_images.picture_files import read_facts
+from deepinside.class_images.picture_files import read_facts, write_picture
 from deepinside.core.images import read
 from deepinside.core.labels import Labels
+from deepinside.core.progress import Progress
 from deepinside.gradients.targets import Neuron
 
 NAMES = [f"kind {number}" for number in range(CHUNK + 3)]
 QUICK = Settings(steps=2, seed=5)
+RESTARTED = replace(QUICK, restart=True)
 
 
 @pytest.fixture
@@ -39,7 +47,11 @@ def classifier():
 
 
 def run(classifier, targets, folder, settings=QUICK, **how):
-    return [drawn for progress in draw(classifier, targets, folder, settings, **how) for drawn in progress.drawn]
+    return pictures(Gallery(classifier, folder, settings, **how).draw(targets))
+
+
+def pictures(events):
+    return [event for event in events if isinstance(event, Drawn)]
 
 
 def test_a_picture_says_how_it_was_made(classifier, tmp_path):
@@ -47,17 +59,46 @@ def test_a_picture_says_how_it_was_made(classifier, tmp_path):
     assert drawn.path == tmp_path / "0003-kind-3.png"
     pixels = torch.from_numpy(np.array(read(drawn.path).image)).permute(2, 0, 1)[None].float() / 255
     score = classifier.network(pixels)[0, 3].item()
-    facts = dict(drawn.facts)
-    assert float(facts.pop("score")) == pytest.approx(score, abs=1e-4)
+    assert drawn.score == pytest.approx(score, abs=1e-4)
+    assert drawn.provenance == Provenance("small", "canonical", 2, 5, False, (10, 12))
+    assert (drawn.name, drawn.index, drawn.starts) == ("kind 3", 3, 1)
+    facts = read_facts(drawn.path)
+    assert facts.pop("score") == f"{drawn.score:.4f}"
     assert facts == {
         "class": "kind 3", "index": "3", "wnid": "", "model": "small", "preset": "canonical", "steps": "2", "seed": "5",
         "ascended": "score", "size": "12 x 10",
     }  # fmt: skip
-    assert read_facts(drawn.path) == drawn.facts
+    assert read_drawn(drawn.path) == drawn
     made = class_image(classifier.network, 3, size=(10, 12), steps=2, seed=5)
     torch.testing.assert_close(pixels, made, atol=0.51 / 255, rtol=0)
     assert neuron.path == tmp_path / "model-0-2.png"
-    assert neuron.facts["class"] == "model.0:2"
+    assert (neuron.name, neuron.index, neuron.wnid) == ("model.0:2", None, None)
+    assert read_drawn(neuron.path) == neuron
+
+
+@pytest.mark.parametrize("drawn", [
+    Drawn(Path("a.png"), "北京犬", -12.3401, Provenance("m", "paper", 9, -3, True, (7, 9)), 154, "n02086079", 2),
+    Drawn(Path("a.png"), "conv:3@1,2", 0.0, Provenance("timm:x", "canonical", 150, 0, False, (224, 448))),
+])  # fmt: skip
+def test_values_survive_their_file(tmp_path, drawn):
+    there = replace(drawn, path=tmp_path / drawn.path)
+    write_picture(torch.rand(3, 7, 9), there.path, there.facts)
+    assert read_drawn(there.path) == there
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda path, whole: path.write_bytes(b""),
+    lambda path, whole: path.write_bytes(whole[: len(whole) // 2]),
+    lambda path, whole: write_picture(torch.rand(3, 8, 8), path, {}),
+    lambda path, whole: write_picture(torch.rand(3, 8, 8), path, read_facts(path) | {"steps": "many"}),
+    lambda path, whole: path.unlink(),
+])  # fmt: skip
+def test_a_file_that_does_not_say_how_it_was_made_is_none_of_ours(classifier, tmp_path, spoil):
+    (drawn,) = run(classifier, [0], tmp_path)
+    spoil(drawn.path, drawn.path.read_bytes())
+    assert read_drawn(drawn.path) is None
+    (again,) = run(classifier, [0], tmp_path, resume=True)
+    assert again == drawn
 
 
 def test_score_of_a_neuron_is_read_at_its_layer(classifier):
@@ -68,10 +109,10 @@ def test_score_of_a_neuron_is_read_at_its_layer(classifier):
 
 
 def test_progress_goes_up_to_the_end(classifier, tmp_path):
-    went = list(draw(classifier, list(range(CHUNK + 3)), tmp_path, QUICK))
-    assert [progress.step for progress in went] == [1, 2, 2, 3, 4, 4]
-    assert {progress.steps for progress in went} == {4}
-    assert [len(progress.drawn) for progress in went] == [0, 0, CHUNK, 0, 0, 3]
+    events = list(Gallery(classifier, tmp_path, QUICK).draw(list(range(CHUNK + 3))))
+    told = [event.done if isinstance(event, Progress) else "picture" for event in events]
+    assert told == [1, 2, 2, *["picture"] * CHUNK, 3, 4, 4, *["picture"] * 3]
+    assert {event.total for event in events if isinstance(event, Progress)} == {4}
 
 
 def test_resume_makes_what_is_missing_and_nothing_else(classifier, tmp_path):
@@ -92,7 +133,7 @@ def test_resume_does_not_take_pictures_of_other_settings(classifier, tmp_path):
     before = old.path.read_bytes()
     run(classifier, [0], tmp_path, Settings(steps=2, seed=6), resume=True)
     assert old.path.read_bytes() != before
-    assert read_facts(old.path)["seed"] == "6"
+    assert read_drawn(old.path).provenance.seed == 6
 
 
 def test_animation_shows_the_ascent_and_ends_with_the_picture(classifier, tmp_path):
@@ -101,26 +142,30 @@ def test_animation_shows_the_ascent_and_ends_with_the_picture(classifier, tmp_pa
         assert animation.n_frames == 3  # after steps 1, 5 and 9
 
 
-def test_command_prints_each_picture_and_lays_out_the_sheet(classifier, tmp_path, capsys):
-    class_images_command(classifier, [1, 0], tmp_path, QUICK)
-    out, err = capsys.readouterr()
-    assert err == ""
-    lines = out.splitlines()
-    assert re.fullmatch(rf" +-?\d+\.\d{{4}}  kind 1 +-> {re.escape(str(tmp_path))}/0001-kind-1.png", lines[0])
-    assert lines[-1] == f"  -> {tmp_path / 'class-images.png'}"
-    assert read(tmp_path / "class-images.png").width > 2 * 224
+def test_the_sheet_comes_last_and_nothing_is_printed(classifier, tmp_path, capfd):
+    *_, last = draw_facets(Gallery(classifier, tmp_path, QUICK), [1, 0])
+    assert isinstance(last, Sheet)
+    assert last.path == tmp_path / "class-images.png"
+    assert [drawn.name for drawn in last.pictures] == ["kind 1", "kind 0"]
+    assert read(last.path).width > 2 * 224
+    assert capfd.readouterr() == ("", "")
 
 
 def test_facets_are_pictures_from_other_seeds_side_by_side(classifier, tmp_path):
-    drawn = class_images_command(classifier, [1, 0], tmp_path, QUICK, facets=2)
+    events = list(draw_facets(Gallery(classifier, tmp_path, QUICK), [1, 0], facets=2))
+    drawn = events[-1].pictures
+    assert set(pictures(events)) == set(drawn)
+    progress = [event for event in events if isinstance(event, Progress)]
+    assert [(event.done, event.total) for event in progress] == [(1, 4), (2, 4), (2, 4), (3, 4), (4, 4), (4, 4)]
+    assert (progress[0].what, progress[-1].what) == ("0 of 4 pictures", "2 of 4 pictures")
     names = ["0001-kind-1-seed-5", "0001-kind-1-seed-6", "0000-kind-0-seed-5", "0000-kind-0-seed-6"]
     assert [picture.path.stem for picture in drawn] == names
-    assert [picture.facts["seed"] for picture in drawn] == ["5", "6", "5", "6"]
+    assert [picture.provenance.seed for picture in drawn] == [5, 6, 5, 6]
     assert drawn[0].path.read_bytes() != drawn[1].path.read_bytes()
 
 
-def test_gallery_draws_every_class(classifier, tmp_path):
-    drawn = class_images_command(classifier, [], tmp_path, QUICK, gallery=True)
+def test_a_gallery_has_every_class(classifier, tmp_path):
+    drawn = run(classifier, chosen(classifier, [], every=True), tmp_path)
     assert [picture.name for picture in drawn] == NAMES
 
 
@@ -149,17 +194,17 @@ def test_a_stuck_picture_gets_one_other_start_and_the_better_one_stays(tmp_path,
     for best, expected in ((0.9, 0.9), (0.2, 0.5)):
         seeds.clear()
         folder = tmp_path / str(best)
-        run(classifier, range(5), folder, restart=True)
+        *_, again = run(classifier, range(5), folder, RESTARTED)
         assert seeds == [([0, 1, 2, 3, 4], QUICK.seed), ([4], QUICK.seed + 1)]
-        facts = read_facts(folder / "0004-kind-4.png")
-        assert facts["starts"] == "2"
-        assert float(facts["score"]) == pytest.approx(expected, abs=0.01)
+        assert again == read_drawn(folder / "0004-kind-4.png")
+        assert (again.starts, again.provenance.seed) == (2, QUICK.seed)
+        assert again.score == pytest.approx(expected, abs=0.01)
         assert np.asarray(read(folder / "0004-kind-4.png").image).max() == round(255 * expected)
-        run(classifier, range(5), folder, restart=True, resume=True)
+        run(classifier, range(5), folder, RESTARTED, resume=True)
         assert len(seeds) == 2, "an earlier run tried already"
 
 
-def test_a_picture_drawn_again_is_told_and_keeps_its_place(tmp_path, monkeypatch, capsys):
+def test_a_picture_drawn_again_is_told_and_keeps_its_position(tmp_path, monkeypatch):
     classifier = Classifier(Peaks(), labels=[f"kind {k}" for k in range(5)], size=(8, 8), name="peaks")
 
     def ascents(of, part, settings):
@@ -167,26 +212,36 @@ def test_a_picture_drawn_again_is_told_and_keeps_its_place(tmp_path, monkeypatch
         yield Ascent(1, 1, torch.zeros(len(part)), images, done=True)
 
     monkeypatch.setattr("deepinside.class_images.gallery._ascents", ascents)
-    drawn = class_images_command(classifier, [], tmp_path, QUICK, gallery=True)
+    events = list(draw_facets(Gallery(classifier, tmp_path, RESTARTED, resume=True), range(5)))
+    assert [drawn.name for drawn in pictures(events)].count("kind 4") == 2
+    drawn = events[-1].pictures
     assert [picture.name for picture in drawn] == [f"kind {k}" for k in range(5)]
-    assert float(drawn[4].facts["score"]) == pytest.approx(0.9, abs=0.01)
-    assert capsys.readouterr().out.count("kind 4") == 2
+    assert drawn[4].score == pytest.approx(0.9, abs=0.01)
 
 
 def test_a_recipe_without_chance_is_not_started_again(tmp_path, monkeypatch):
     classifier = Classifier(Peaks(), labels=[f"kind {k}" for k in range(5)], size=(8, 8), name="peaks")
-    monkeypatch.setattr("deepinside.class_images.gallery._start_again", None)
-    assert len(run(classifier, range(5), tmp_path, Settings("paper", steps=1), restart=True)) == 5
+    monkeypatch.setattr(Gallery, "_restart", None)
+    assert len(run(classifier, range(5), tmp_path, Settings("paper", steps=1, restart=True))) == 5
 
 
-@pytest.mark.parametrize(("targets", "how", "message"), [
-    ([], {}, "expected the names of classes"),
-    ([1], {"gallery": True}, "got both"),
-    ([1], {"animate": "mp4"}, "expected an animation as gif or webp"),
+@pytest.mark.parametrize(("targets", "every", "message"), [
+    ([], False, "expected the names of classes"),
+    ([1], True, "got both"),
 ])  # fmt: skip
-def test_mistakes_are_named(classifier, tmp_path, targets, how, message):
+def test_targets_that_make_no_gallery_are_named(classifier, targets, every, message):
     with pytest.raises(DeepInsideError, match=message):
-        class_images_command(classifier, targets, tmp_path, QUICK, **how)
+        chosen(classifier, targets, every)
+
+
+@pytest.mark.parametrize(("how", "message"), [
+    ({"animate": "mp4"}, "expected an animation as gif or webp"),
+    ({"settings": Settings("papre")}, "did you mean paper"),
+    ({"settings": Settings(steps=0)}, "at least one step"),
+])  # fmt: skip
+def test_mistakes_are_named_before_anything_is_drawn(classifier, tmp_path, how, message):
+    with pytest.raises(DeepInsideError, match=message):
+        Gallery(classifier, tmp_path, **how)
 
 
 def test_figure_1_is_in_imagenet(lite0):

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from deepinside import DeepInsideError
-from deepinside.class_images.picture_files import is_drawn, read_facts, write_animation, write_picture
+from deepinside.class_images.picture_files import read_facts, write_animation, write_picture
 from deepinside.core.images import read
 
 FACTS = {"class": "Pekinese, 北京犬", "score": "12.3400", "seed": "0"}
@@ -39,18 +39,13 @@ def test_a_place_that_cannot_be_written_is_named(image, tmp_path):
         write_picture(image, tmp_path / "file" / "a.png", FACTS)
 
 
-def test_drawn_means_whole_and_with_the_same_facts(image, tmp_path):
+def test_a_file_that_is_no_complete_picture_has_no_facts(image, tmp_path):
     path = write_picture(image, tmp_path / "a.png", FACTS)
-    assert is_drawn(path, {"seed": "0"})
-    assert is_drawn(path, FACTS)
-    assert not is_drawn(path, {"seed": "1"})
-    assert not is_drawn(path, {"model": "lite0"})
-    assert not is_drawn(tmp_path / "none.png", {})
     whole = path.read_bytes()
     for kept in (0, 50, len(whole) // 2):
         path.write_bytes(whole[:kept])
-        assert not is_drawn(path, {"seed": "0"})
-    assert read_facts(tmp_path) == {}
+        assert read_facts(path) == {}
+    assert read_facts(tmp_path) == read_facts(tmp_path / "none.png") == {}
 
 
 @pytest.mark.parametrize("kind", ["gif", "webp"])

@@ -8,16 +8,20 @@ from PIL import Image
 from torch import nn
 
 from deepinside import Classifier, DeepInsideError
-from deepinside.class_images.gallery import Settings
+from deepinside.class_images.gallery import Settings, read_drawn
+from deepinside.core.progress import Progress
 from deepinside.evaluation.recognition import (
     Recognition,
     as_json,
     check_methods,
-    evaluate_class_images_command,
+    classes_of_all,
+    judged,
     recognition,
     recognize,
     spread,
+    table,
     wilson,
+    write_json,
 )
 
 NAMES = ["red", "green", "blue", "dark", "light", "grey"]
@@ -86,46 +90,63 @@ def test_methods_that_cannot_run_are_told(monkeypatch):
         check_methods(["lucid"])
 
 
-def test_command_judges_each_method_by_model_and_judge(tmp_path, capsys):
-    rows = evaluate_class_images_command(
-        painter(),
-        [painter("judge", 5)],
-        ["canonical", "paper"],
-        classes=3,
-        settings=Settings(steps=100),
-        folder=tmp_path / "pictures",
-        json_file=tmp_path / "figures.json",
-    )
+def test_each_method_is_judged_by_model_and_judge(tmp_path, capfd):
+    settings, folder = Settings(steps=100), tmp_path / "pictures"
+    events = list(judged(painter(), [painter("judge", 5)], ["canonical", "paper"], [0, 2, 4], settings, folder))
+    assert capfd.readouterr() == ("", "")
+    rows = [event for event in events if isinstance(event, Recognition)]
     assert [(row.method, row.judge) for row in rows] == [
         ("canonical", "painter"), ("canonical", "judge"), ("paper", "painter"), ("paper", "judge"),
     ]  # fmt: skip
     # Red, blue and light are plain to see for every network of the kind.
     assert all(row.top1.value == 1 for row in rows)
-    out, err = capsys.readouterr()
-    assert err == ""
-    assert "painter (itself)" in out
-    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert list(dict.fromkeys(event.what for event in events if isinstance(event, Progress))) == ["canonical", "paper"]
+    assert [cell for column in table("painter", rows).columns for cell in column.cells].count("painter (itself)") == 2
+    figures = json.loads(write_json("painter", rows, tmp_path / "figures.json").read_text())
     assert figures["classes"] == 3
     assert figures["methods"]["canonical"]["judge"]["top1"] == 1
     assert len(list((tmp_path / "pictures" / "paper").glob("*.png"))) == 3
 
 
 def test_pictures_of_an_earlier_run_are_used(tmp_path):
-    arguments = (painter(), [], ["canonical"])
-    how = {"classes": 2, "settings": Settings(steps=3), "folder": tmp_path, "json_file": None}
-    evaluate_class_images_command(*arguments, **how)
+    arguments = (painter(), [], ["canonical"], [0, 3], Settings(steps=3), tmp_path)
+    first = list(judged(*arguments))
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "canonical").iterdir()}
-    evaluate_class_images_command(*arguments, **how)
+    again = list(judged(*arguments))
     assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "canonical").iterdir()}
+    assert again[-1] == first[-1]
 
 
-def test_judges_with_other_classes_are_refused(tmp_path):
+def test_without_a_folder_nothing_is_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(list(judged(painter(), [], ["paper"], [0], Settings(steps=1)))[-1], Recognition)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_judges_with_other_classes_are_refused():
     other = Classifier(Colors(), labels=[*NAMES[1:], "red"], name="other")
-    how = {"classes": 2, "settings": Settings(steps=1), "folder": tmp_path, "json_file": None}
     with pytest.raises(DeepInsideError, match="other has others"):
-        evaluate_class_images_command(painter(), [other], ["canonical"], **how)
+        classes_of_all(painter(), [other])
     with pytest.raises(DeepInsideError, match="class names"):
-        evaluate_class_images_command(Classifier(Colors(), name="bare"), [], ["canonical"], **how)
+        classes_of_all(Classifier(Colors(), name="bare"), [])
+    assert classes_of_all(painter(), [painter("judge", 5)]) == 6
+
+
+def test_lucents_pictures_say_how_they_were_made_and_are_kept(tmp_path, monkeypatch):
+    """With Lucent replaced, since what it draws is not the question here."""
+    asked = []
+
+    def images(model, classes, steps, seed):
+        asked.append((list(classes), steps, seed))
+        return torch.full((len(classes), 3, 6, 6), 0.5)
+
+    monkeypatch.setattr("deepinside.evaluation.recognition.lucent_images", images)
+    for _ in range(2):
+        list(judged(painter(), [], ["lucent"], [0, 3], Settings(steps=4, seed=1), tmp_path))
+    assert asked == [([0, 3], 4, 1)], "the second run keeps the pictures of the first"
+    drawn = read_drawn(tmp_path / "lucent" / "0003-dark.png")
+    assert (drawn.name, drawn.index, drawn.provenance.preset, drawn.provenance.seed) == ("dark", 3, "lucent", 1)
+    assert drawn.score == pytest.approx(0.45 - 128 / 255, abs=1e-4)
 
 
 def test_lucent_draws_on_a_copy_with_its_own_randomness(tmp_path):

@@ -2,7 +2,7 @@
 
 `preset="paper"` is the paper's arg max over I of S_c(I) - lambda ||I||^2, by plain gradient ascent from the zero image.
 `preset="canonical"` ascends through a spectrum and random views instead, so that the picture shows the class to people
-and to other networks, too. What can be asked for is a class, a `Neuron`, or any other score of `targets`.
+and to other networks, too. A target is a class, a `Neuron`, or any other score of `gradients.targets`.
 
 Images are RGB in [0, 1], (k, 3, height, width), one for each of k targets.
 """
@@ -21,40 +21,63 @@ from torch import Generator, Tensor, nn
 
 from deepinside.class_images.parametrize import Fourier, Parametrization, Pixels, Size
 from deepinside.class_images.regularizers import l2
-from deepinside.class_images.transforms import Crop, Grain, Mirror, Recolor, Rotation, Seen, Shear, Transform, viewed
+from deepinside.class_images.transforms import (
+    Crop,
+    Mirror,
+    Noise,
+    RandomView,
+    Recolor,
+    Rotation,
+    Shear,
+    Transform,
+    apply_transforms,
+)
 from deepinside.core.errors import DeepInsideError, named
 from deepinside.gradients.logits import logits_of
-from deepinside.gradients.probe import borrowed, look_at
+from deepinside.gradients.private import borrowed, original_of
+from deepinside.gradients.probe import look_at
 from deepinside.gradients.targets import At, Score
 
 Target = int | Score
 Color = tuple[float, float, float]
 Penalty = Callable[[Float[Tensor, "k 3 height width"], Color], Float[Tensor, " k"]]
 
-# Pictures that ascend together: beyond this, CPU throughput no longer grows but memory does.
+# Images that are optimized together: with more, CPU throughput no longer grows, but memory does.
 CHUNK = 8
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the ascent goes. Every part is a small piece that can be exchanged: `replace(CANONICAL, steps=300)`."""
+    """What is optimized, and how. Every part can be replaced: `replace(CANONICAL, steps=300)`."""
 
     parametrization: Callable[[Size, Color], Parametrization]
     optimizer: Callable[[list[Tensor]], torch.optim.Optimizer]
     steps: int
-    # The views at a share of the way, from 0 to 1, for pictures of a size.
+    # The transforms for images of a size, given the share of the steps that are done, from 0 to 1.
     transforms: Callable[[Size, float], tuple[Transform, ...]] = lambda size, progress: ()
     penalties: tuple[tuple[float, Penalty], ...] = ()
     posterior: bool = False  # ascend log P(c) in place of the unnormalized score S_c
     warm_up: int = 0  # steps over which the step size rises to the full one
     anneal: float = 0.0  # the last share of the steps, over which the step size falls to zero
     settled: float = 0.0  # stop early once, after the warm-up, no pixel moves by more than this in a step
-    random: bool = True  # whether another seed gives another picture
+    random: bool = True  # whether another seed gives another image
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is maximized: the score of each image's view, less the weighted penalties of the image itself.
+
+    `mean` is the color of the mean image, from which penalties may measure.
+    """
+
+    score: Score
+    penalties: Sequence[tuple[float, Penalty]]
+    mean: Color
 
 
 @dataclass(frozen=True)
 class Ascent:
-    """Where an ascent stands: `scores` are those of `images` as the last step saw them, before it moved on."""
+    """The state after a step: the images, and the `scores` that the views of the previous images had in this step."""
 
     step: int
     steps: int
@@ -97,9 +120,9 @@ def _canonical_views(size: Size, progress: float) -> tuple[Transform, ...]:
     shares = COARSE if progress < FINE_FROM else FINE
     motions = (Crop(0.5, 1.2, stretch=0.15, beyond=0.06), Rotation(10), Shear(0.05), Mirror())
     return (
-        Seen(motions, sizes=tuple(scaled(size, share) for share in shares)),
+        RandomView(motions, sizes=tuple(scaled(size, share) for share in shares)),
         Recolor(contrast=0.2, tint=0.1),
-        Grain(0.02),
+        Noise(0.02),
     )
 
 
@@ -198,14 +221,14 @@ def ascend(
 ) -> Iterator[Ascent]:
     """As `class_image`, step by step, for progress bars and animations; the last `Ascent` is `done`.
 
-    All targets ascend in one batch and must be of one place, all classes or all of one layer, as `batches` has them.
+    All targets are optimized in one batch, and must all be classes or be read at one layer, as `batches` groups them.
     """
     recipe = adjusted(preset, steps, posterior)
     height_width = (size, size) if isinstance(size, int) else (size[0], size[1])
     if min(height_width) < 1:
         raise DeepInsideError(f"expected a size of at least 1 x 1 pixel, got {size}")
     color = mean_color(network, mean)
-    score = score_of(targets, recipe.posterior)
+    objective = Objective(score_of(targets, recipe.posterior), recipe.penalties, color)
     generator = Generator().manual_seed(seed)
     with torch.inference_mode(False), torch.no_grad():
         canvas = recipe.parametrization(height_width, color)
@@ -220,9 +243,7 @@ def ascend(
             # The caller's mode is the caller's again at every yield.
             with torch.inference_mode(False), torch.no_grad():
                 transforms = _fitting(recipe.transforms(height_width, step / recipe.steps), height_width, takes)
-                scores, values.grad = climb(
-                    private, canvas, values, score, transforms, recipe.penalties, color, generator
-                )
+                scores, values.grad = climb(private, canvas, values, objective, transforms, generator)
                 optimizer.param_groups[0]["lr"] = full * _pace(step, recipe)
                 optimizer.step()
                 moved, images = images, canvas(values)
@@ -237,53 +258,59 @@ def climb(
     private: nn.Module,
     canvas: Parametrization,
     values: Float[Tensor, "k ..."],
-    score: Score,
+    objective: Objective,
     transforms: Sequence[Transform],
-    penalties: Sequence[tuple[float, Penalty]],
-    mean: Color,
     generator: Generator,
 ) -> tuple[Float[Tensor, " k"], Float[Tensor, "k ..."]]:
-    """The scores of one random view of each picture, and the gradient of score less penalties at the values.
+    """The scores of one random view of each image, and the gradient of the objective with respect to the values.
 
-    The network's gradient ends at the view; from there the chain rule goes on through transforms and parametrization.
+    Args:
+        private: the network, as `borrowed` gives it.
+        canvas: the parametrization, which maps values to images.
+        values: the parameters of k images.
+        objective: the score and its penalties.
+        transforms: the views; each is drawn anew.
+        generator: draws the views.
+
+    The network's gradient is taken at the view, and back-propagated from there through transforms and parametrization.
     """
     with torch.inference_mode(False), torch.enable_grad():
         moving = values.detach().requires_grad_()
         images = canvas(moving)
-        views = viewed(images, transforms, generator)
-        passes = look_at(private, views.detach(), score)
+        views = apply_transforms(images, transforms, generator)
+        passes = look_at(private, views.detach(), objective.score)
         heads: list[Tensor] = [views]
         tails: list[Tensor] = [passes.gradients[0][:, 0].to(views)]
-        for weight, penalty in penalties:
-            heads.append(-weight * penalty(images, mean).sum())
+        for weight, penalty in objective.penalties:
+            heads.append(-weight * penalty(images, objective.mean).sum())
             tails.append(torch.ones_like(heads[-1]))
         (gradient,) = torch.autograd.grad(heads, moving, tails)
     return passes.scores[:, 0], gradient
 
 
 def batches(targets: Sequence[Target], most: int = CHUNK) -> Iterator[Sequence[Target]]:
-    """Neighbors that can ascend together: of one place, at most so many.
+    """Groups of consecutive targets that can be optimized together: of one layer, and at most `most`.
 
     >>> list(batches([1, 2, 3], most=2))
     [[1, 2], [3]]
     """
     if not targets:
         raise DeepInsideError("expected at least one class or score to make an image of, got none")
-    for _, group in groupby(targets, key=_place):
+    for _, group in groupby(targets, key=_read_at):
         same = list(group)
         yield from (same[first : first + most] for first in range(0, len(same), most))
 
 
 def score_of(targets: Sequence[Target], posterior: bool = False) -> Score:
-    """One score for a batch of pictures, each with a target of its own: row i of the output under target i.
+    """One score for a batch of images, each with a target of its own: row i of the output is scored by target i.
 
-    Raises `DeepInsideError` for targets of several places, and for a posterior of what is no class.
+    Raises `DeepInsideError` for targets of several layers, and for the posterior of a target that is no class.
     """
-    places = {_place(target) for target in targets}
-    if len(places) > 1:
-        raise DeepInsideError(f"expected targets of one layer in one ascent, got {len(places)}; `batches` parts them")
-    (place,) = places
-    if place is _LOGITS:
+    layers = {_read_at(target) for target in targets}
+    if len(layers) > 1:
+        raise DeepInsideError(f"expected targets of one layer in one ascent, got {len(layers)}; use `batches` first")
+    (layer,) = layers
+    if layer is _LOGITS:
         return lambda output: _class_scores(output, targets, posterior)
     if posterior:
         raise DeepInsideError("expected classes, since only they have a posterior, got another score")
@@ -292,14 +319,14 @@ def score_of(targets: Sequence[Target], posterior: bool = False) -> Score:
         rows = [target(output[row : row + 1]) for row, target in enumerate(targets) if callable(target)]
         return torch.cat(rows)
 
-    return each if place is None else At(str(place), each)
+    return each if layer is None else At(str(layer), each)
 
 
-_LOGITS = object()  # the place of a class
+_LOGITS = object()  # where a class is read
 
 
-def _place(target: Target) -> object:
-    """Where a target is read: at the logits, at a named layer, or at the network's output as it is (None)."""
+def _read_at(target: Target) -> object:
+    """Where a target is read: at the logits, at a named layer, or at the network's raw output (None)."""
     return getattr(target, "layer", None) if callable(target) else _LOGITS
 
 
@@ -314,7 +341,7 @@ def _class_scores(output: object, classes: Sequence[Target], posterior: bool) ->
 
 
 def adjusted(preset_or_recipe: str | Recipe, steps: int | None, posterior: bool | None) -> Recipe:
-    """A preset with some settings changed. Raises `DeepInsideError` for fewer steps than one."""
+    """A preset with some settings replaced. Raises `DeepInsideError` for fewer than one step."""
     recipe = preset(preset_or_recipe) if isinstance(preset_or_recipe, str) else preset_or_recipe
     if steps is not None and steps < 1:
         raise DeepInsideError(f"expected at least one step, got {steps}")
@@ -323,8 +350,9 @@ def adjusted(preset_or_recipe: str | Recipe, steps: int | None, posterior: bool 
 
 
 def mean_color(network: nn.Module, mean: Sequence[float] | None) -> Color:
-    """The color of the mean image, given or declared. Raises `DeepInsideError` where neither is."""
+    """The color of the mean image, given or declared by the network. Raises `DeepInsideError` where neither is."""
     if mean is None:
+        network = original_of(network)
         own, spread = getattr(network, "mean", None), getattr(network, "std", None)
         if not isinstance(own, Tensor) or not isinstance(spread, Tensor) or own.ndim != 3:
             raise DeepInsideError(
@@ -338,10 +366,10 @@ def mean_color(network: nn.Module, mean: Sequence[float] | None) -> Color:
 
 
 def _fitting(transforms: Sequence[Transform], size: Size, takes: Callable[[Size], bool]) -> list[Transform]:
-    """Views of sizes that the network takes: some take one only, and too small ones end before the last layer."""
+    """The transforms with the sizes that the network accepts: some accept one only, and most have a smallest one."""
 
     def fit(transform: Transform) -> Transform:
-        if not isinstance(transform, Seen):
+        if not isinstance(transform, RandomView):
             return transform
         return replace(transform, sizes=tuple(asked for asked in transform.sizes if takes(asked)) or (size,))
 
@@ -358,12 +386,13 @@ def _takes(private: nn.Module, image: Float[Tensor, "1 3 height width"], size: S
 
 
 def _pace(step: int, recipe: Recipe) -> float:
-    """The step size relative to the full one: rising at first, falling to zero over the last share of the steps."""
+    """The factor of the step size: it rises during warm-up, and falls to zero over the last share of the steps."""
     left = (recipe.steps - step) / recipe.steps
     rising = (step + 1) / recipe.warm_up if recipe.warm_up else 1.0
     return min(rising, left / recipe.anneal if recipe.anneal else 1.0, 1.0)
 
 
 def _device(network: nn.Module) -> torch.device:
+    network = original_of(network)
     tensor = next((tensor for tensors in (network.parameters(), network.buffers()) for tensor in tensors), None)
     return tensor.device if tensor is not None else torch.device("cpu")

@@ -1,7 +1,7 @@
-"""Class images as files: one PNG a picture that says how it was made, resumed where a run was stopped.
+"""Class images as files: one PNG per picture that says how it was made, and runs that can be interrupted and resumed.
 
-A picture's text metadata holds the settings it was made with; a resumed run makes only what is not there with the same
-settings. Pictures are made in the same batches whether or not some are there, since batch sizes change roundings.
+A picture's text metadata holds the settings that it was made with. A resumed run makes only the pictures that are not
+there with the same settings, but optimizes the same batches, since rounding depends on the size of a batch.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from deepinside.class_images.ascent import Ascent, Target, adjusted, ascend, batches, score_of
-from deepinside.class_images.contact_sheet import contact_sheet, save_sheet
-from deepinside.class_images.picture_files import is_drawn, read_facts, write_animation, write_picture
+from deepinside.class_images.contact_sheet import contact_sheet
+from deepinside.class_images.picture_files import read_facts, write_animation, write_picture
 from deepinside.core.errors import DeepInsideError
-from deepinside.core.images import read
-from deepinside.core.terminal import bar
-from deepinside.gradients.probe import borrowed, find_layer, look_at
+from deepinside.core.images import read, save_png
+from deepinside.core.progress import Progress
+from deepinside.gradients.private import borrowed, original_of
+from deepinside.gradients.probe import find_layer, look_at
 from deepinside.gradients.targets import Score
 from deepinside.networks.classifier import Classifier
 
@@ -34,139 +35,215 @@ FIGURE_1 = (
     "washer", "computer keyboard", "kit fox", "goose", "ostrich", "limousine",
 )  # fmt: skip
 ANIMATIONS = ("gif", "webp")
-# An ascent whose score ends below this share of the others' median is stuck at a lesser peak: it gets another start.
+# An ascent whose score ends below this share of the others' median has found a poor local maximum: it is started again.
 STUCK = 0.75
-ANOTHER = 1  # added to the seed for it
+ANOTHER = 1  # added to the seed for the second start
 FRAME_EVERY = 4  # steps from one frame of an animation to the next
+SCORE_DIGITS = 4  # after the decimal point of a score, in files and everywhere else
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How pictures are made; `facts` of it go into every picture's metadata."""
+    """How pictures are made. `restart` optimizes pictures with a poor score again from another seed, once."""
 
     preset: str = "canonical"
-    steps: int | None = None
+    steps: int | None = None  # None for the preset's
     seed: int = 0
-    posterior: bool | None = None
+    posterior: bool | None = None  # None for the preset's
+    restart: bool = False
 
-    def facts(self, classifier: Classifier) -> dict[str, str]:
-        """What two pictures of one target must have in common to be the same picture."""
-        recipe = adjusted(self.preset, self.steps, self.posterior)
-        return {
-            "model": classifier.name,
-            "preset": self.preset,
-            "steps": str(recipe.steps),
-            "seed": str(self.seed),
-            "ascended": "posterior" if recipe.posterior else "score",
-            "size": "{1} x {0}".format(*classifier.size),
-        }
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a picture was made with; two pictures of one target with the same provenance are the same picture."""
+
+    model: str
+    preset: str
+    steps: int
+    seed: int
+    posterior: bool
+    size: tuple[int, int]  # height and width, in pixels
+
+    @classmethod
+    def of(cls, classifier: Classifier, settings: Settings) -> Provenance:
+        """What the settings mean for a classifier. Raises `DeepInsideError` for settings that make no sense."""
+        recipe = adjusted(settings.preset, settings.steps, settings.posterior)
+        return cls(classifier.name, settings.preset, recipe.steps, settings.seed, recipe.posterior, classifier.size)
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture in its file."""
+    """A picture in its file: what it shows, what it was made with, and the score that it reached."""
 
     path: Path
     name: str
-    facts: Mapping[str, str]
+    score: float  # of the picture as its file has it, to `SCORE_DIGITS` decimals
+    provenance: Provenance
+    index: int | None = None  # of a class; None for a neuron
+    wnid: str | None = None
+    starts: int = 1  # 2 if it was optimized from another seed, too
+
+    @classmethod
+    def of(cls, classifier: Classifier, target: Target, path: Path, score: float, provenance: Provenance) -> Drawn:
+        """What a new picture of a target says of itself."""
+        index = target if isinstance(target, int) else None
+        wnid = classifier.labels.wnid(index) if index is not None else None
+        return cls(path, _name(classifier, target), round(score, SCORE_DIGITS), provenance, index, wnid)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """The same as text, for the metadata of the file; `read_drawn` turns it into values again."""
+        made = self.provenance
+        facts = {"class": self.name, "score": f"{self.score:.{SCORE_DIGITS}f}", "model": made.model}
+        facts |= {"preset": made.preset, "steps": str(made.steps), "seed": str(made.seed)}
+        facts |= {"ascended": "posterior" if made.posterior else "score", "size": f"{made.size[1]} x {made.size[0]}"}
+        if self.index is not None:
+            facts |= {"index": str(self.index), "wnid": self.wnid or ""}
+        return facts if self.starts == 1 else {**facts, "starts": str(self.starts)}
+
+
+def read_drawn(path: Path) -> Drawn | None:
+    """The picture in a file, or None where there is none that is complete and says how it was made."""
+    facts = read_facts(path)
+    try:
+        width, height = map(int, facts["size"].split(" x "))
+        steps, seed, posterior = int(facts["steps"]), int(facts["seed"]), facts["ascended"] == "posterior"
+        made = Provenance(facts["model"], facts["preset"], steps, seed, posterior, (height, width))
+        index = int(facts["index"]) if "index" in facts else None
+        score, starts = float(facts["score"]), int(facts.get("starts", 1))
+        return Drawn(path, facts["class"], score, made, index, facts.get("wnid") or None, starts)
+    except (KeyError, ValueError):
+        return None
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a run is: steps of all pictures together, and the pictures that are new in their files."""
-
-    step: int
-    steps: int
-    drawn: tuple[Drawn, ...] = ()
-
-
-def draw(
-    classifier: Classifier,
-    targets: Sequence[Target],
-    folder: Path,
-    settings: Settings,
-    *,
-    tag: str = "",
-    resume: bool = False,
-    animate: str | None = None,
-    restart: bool = False,
-) -> Iterator[Progress]:
-    """Make a picture of each target and write it into the folder, telling how far it is at every step.
+class Gallery:
+    """A folder of pictures of what the classes and neurons of one network look like.
 
     Args:
-        classifier: whose network is asked, at its own size.
-        targets: classes and neurons.
-        folder: where `0151-chihuahua.png` and the like go.
-        settings: preset, steps and seed.
+        classifier: the network, for which pictures are made at its own size.
+        folder: where `0151-chihuahua.png` and the like are written.
+        settings: how the pictures are made.
         tag: added to the names of the files.
-        resume: leave alone what is there with the same settings.
-        animate: also write the ascent, as `"gif"` or `"webp"`.
-        restart: at last, ascend to classes whose score stayed far below the others' from another start, and keep the
-            picture with the higher score.
+        resume: whether to keep the pictures that are there with the same provenance.
+        animate: the format of an animation of each ascent, `"gif"` or `"webp"`, or None for none.
 
-    Raises `DeepInsideError` as `class_image` does, and for a place that cannot be written.
+    Raises `DeepInsideError` for an unknown format or preset, and for settings out of range.
     """
-    facts = settings.facts(classifier)
-    check_layers(classifier.network, [target for target in targets if callable(target)])
-    parts = list(batches(targets))
-    done, whole = 0, int(facts["steps"]) * len(parts)
-    for part in parts:
-        paths = [folder / f"{stem(classifier, target)}{tag}.png" for target in part]
-        there = [resume and is_drawn(path, facts) for path in paths]
-        if not all(there):
-            last, frames = None, []
-            for last in _ascents(classifier, part, settings):
-                if animate and (last.done or last.step % FRAME_EVERY == 1):
-                    frames.append(last.images)
-                yield Progress(done + last.step, whole)
-            assert last is not None
-            _write(classifier, part, last.images, paths, there, facts, frames, animate)
-        done += int(facts["steps"])
-        names = [_name(classifier, target) for target in part]
-        drawn = (Drawn(path, name, read_facts(path)) for path, name in zip(paths, names, strict=True))
-        yield Progress(done, whole, tuple(drawn))
-    if restart and adjusted(settings.preset, settings.steps, settings.posterior).random:
-        paths = [folder / f"{stem(classifier, target)}{tag}.png" for target in targets]
-        yield from _start_again(classifier, targets, paths, settings, done)
+
+    classifier: Classifier
+    folder: Path
+    settings: Settings = Settings()
+    tag: str = ""
+    resume: bool = False
+    animate: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.animate is not None and self.animate not in ANIMATIONS:
+            raise DeepInsideError(f"expected an animation as {' or '.join(ANIMATIONS)}, got {self.animate!r}")
+        Provenance.of(self.classifier, self.settings)
+
+    @property
+    def provenance(self) -> Provenance:
+        """What the pictures are made with."""
+        return Provenance.of(self.classifier, self.settings)
+
+    def path(self, target: Target) -> Path:
+        """The file of a target's picture."""
+        return self.folder / f"{stem(self.classifier, target)}{self.tag}.png"
+
+    def draw(self, targets: Sequence[Target]) -> Iterator[Progress | Drawn]:
+        """Make a picture of each target and write it into the folder.
+
+        Yields the progress, in steps of all batches together, and each picture once it is in its file; a picture that
+        is started again is yielded a second time. Raises `DeepInsideError` as `class_image` does, and for a folder
+        that cannot be written.
+        """
+        check_layers(self.classifier.fast, [target for target in targets if callable(target)])
+        parts, steps = list(batches(targets)), self.provenance.steps
+        drawn: dict[Path, Drawn] = {}
+        for number, part in enumerate(parts):
+            there = self._there(part)
+            if any(self.path(target) not in there for target in part):
+                frames: list[Tensor] = []
+                for last in _ascents(self.classifier, part, self.settings):
+                    if self.animate and (last.done or last.step % FRAME_EVERY == 1):
+                        frames.append(last.images)
+                    yield Progress("class images", number * steps + last.step, len(parts) * steps)
+                there |= self._write(part, last.images, frames, there)
+            drawn |= there
+            yield Progress("class images", (number + 1) * steps, len(parts) * steps)
+            yield from (there[self.path(target)] for target in part)
+        if self.settings.restart and adjusted(self.settings.preset, None, None).random:
+            yield from self._restart(targets, drawn, len(parts) * steps)
+
+    def _there(self, targets: Sequence[Target]) -> dict[Path, Drawn]:
+        """The pictures of an earlier run that need not be made again."""
+        found = [read_drawn(self.path(target)) for target in targets] if self.resume else []
+        return {drawn.path: drawn for drawn in found if drawn and drawn.provenance == self.provenance}
+
+    def _write(
+        self,
+        targets: Sequence[Target],
+        images: Float[Tensor, "k 3 height width"],
+        frames: Sequence[Float[Tensor, "k 3 height width"]],
+        there: Mapping[Path, Drawn],
+    ) -> dict[Path, Drawn]:
+        """Write the pictures and animations of a batch, but for those that are there."""
+        written: dict[Path, Drawn] = {}
+        scores = final_scores(self.classifier, targets, images)
+        for row, (target, score) in enumerate(zip(targets, scores, strict=True)):
+            path = self.path(target)
+            if path in there:
+                continue
+            if self.animate:
+                write_animation([frame[row] for frame in frames], path.with_suffix(f".{self.animate}"))
+            written[path] = Drawn.of(self.classifier, target, path, score, self.provenance)
+            write_picture(images[row], path, written[path].facts)
+        return written
+
+    def _restart(self, targets: Sequence[Target], drawn: Mapping[Path, Drawn], done: int) -> Iterator[Progress | Drawn]:
+        """A second start for the pictures whose score is far below the median; the better picture is kept."""
+        enough = STUCK * median(each.score for each in drawn.values())
+        own = {target: drawn[self.path(target)] for target in targets}
+        # A picture that an earlier run has started again is left alone.
+        stuck = [target for target, each in own.items() if each.score < enough and each.starts == 1]
+        parts = list(batches(stuck)) if stuck and enough > 0 else []
+        steps, another = self.provenance.steps, replace(self.settings, seed=self.settings.seed + ANOTHER)
+        total = done + steps * len(parts)
+        for number, part in enumerate(parts):
+            for last in _ascents(self.classifier, part, another):
+                yield Progress("class images", done + number * steps + last.step, total)
+            scores = final_scores(self.classifier, part, last.images)
+            better = [
+                _better(own[target], image, score)
+                for target, image, score in zip(part, last.images, scores, strict=True)
+            ]
+            yield Progress("class images", done + (number + 1) * steps, total)
+            yield from better
 
 
-def _start_again(
-    classifier: Classifier, targets: Sequence[Target], paths: Sequence[Path], settings: Settings, done: int
-) -> Iterator[Progress]:
-    """Another start for the pictures whose score is far below the median, once; the better picture stays."""
-    files = dict(zip(targets, paths, strict=True))
-    facts = {target: read_facts(path) for target, path in files.items()}
-    steps = int(settings.facts(classifier)["steps"])
-    enough = STUCK * median(float(each["score"]) for each in facts.values())
-    # Not those that an earlier run tried.
-    stuck = [target for target, each in facts.items() if float(each["score"]) < enough and "starts" not in each]
-    parts = list(batches(stuck)) if stuck and enough > 0 else []
-    whole = done + steps * len(parts)
-    for part in parts:
-        for last in _ascents(classifier, part, replace(settings, seed=settings.seed + ANOTHER)):
-            yield Progress(done + last.step, whole)
-        for target, image, score in zip(part, last.images, final_scores(classifier, part, last.images), strict=True):
-            own = {**facts[target], "starts": "2"}
-            if score > float(own["score"]):
-                own["score"] = f"{score:.4f}"
-            else:
-                image = torch.from_numpy(read(files[target]).pixels / np.float32(255)).permute(2, 0, 1)
-            write_picture(image, files[target], own)
-        done += steps
-        drawn = (Drawn(files[target], _name(classifier, target), read_facts(files[target])) for target in part)
-        yield Progress(done, whole, tuple(drawn))
+def _better(drawn: Drawn, image: Float[Tensor, "3 height width"], score: float) -> Drawn:
+    """Write the image in place of the picture if its score is higher; the file tells of two starts either way."""
+    if score > drawn.score:
+        tried = replace(drawn, starts=2, score=round(score, SCORE_DIGITS))
+    else:
+        tried = replace(drawn, starts=2)
+        image = torch.from_numpy(read(drawn.path).pixels / np.float32(255)).permute(2, 0, 1)
+    write_picture(image, tried.path, tried.facts)
+    return tried
 
 
 def check_layers(network: nn.Module, scores: Sequence[Score]) -> None:
-    """Raise `DeepInsideError` for a layer that the network does not have, before hours of work, not after."""
-    modules = dict(network.named_modules())
+    """Raise `DeepInsideError` for a layer that the network does not have, before hours of work and not after."""
+    modules = dict(original_of(network).named_modules())
     for score in scores:
         find_layer(modules, getattr(score, "layer", ""))
 
 
 def _ascents(classifier: Classifier, part: Sequence[Target], settings: Settings) -> Iterator[Ascent]:
     return ascend(
-        classifier.network,
+        classifier.fast,
         part,
         preset=settings.preset,
         size=classifier.size,
@@ -176,35 +253,12 @@ def _ascents(classifier: Classifier, part: Sequence[Target], settings: Settings)
     )
 
 
-def _write(
-    classifier: Classifier,
-    part: Sequence[Target],
-    images: Float[Tensor, "k 3 height width"],
-    paths: Sequence[Path],
-    there: Sequence[bool],
-    facts: Mapping[str, str],
-    frames: Sequence[Tensor],
-    animate: str | None,
-) -> None:
-    scores = final_scores(classifier, part, images)
-    for number, target in enumerate(part):
-        if there[number]:
-            continue
-        own = {"class": _name(classifier, target), "score": f"{scores[number]:.4f}", **facts}
-        if isinstance(target, int):
-            own["index"] = str(target)
-            own["wnid"] = classifier.labels.wnid(target) or ""
-        if animate:
-            write_animation([frame[number] for frame in frames], paths[number].with_suffix(f".{animate}"))
-        write_picture(images[number], paths[number], own)
-
-
 def final_scores(
     classifier: Classifier, targets: Sequence[Target], images: Float[Tensor, "k 3 height width"]
 ) -> list[float]:
-    """The score of each picture as its file will have it, whole and rounded to 8 bits."""
+    """The score of each picture as its file will have it: the whole picture, rounded to 8 bits."""
     rounded = (images * 255).round() / 255
-    with borrowed(classifier.network, rounded) as private:
+    with borrowed(classifier.fast, rounded) as private:
         return [float(score) for score in look_at(private, rounded, score_of(targets)).scores[:, 0]]
 
 
@@ -223,60 +277,63 @@ def _name(classifier: Classifier, target: Target) -> str:
     return classifier.labels.name(target) if isinstance(target, int) else str(target)
 
 
-# ---------------------------------------------------------------------------------------------------------- the command
+# ------------------------------------------------------------------------------------------------- facets and the sheet
 
 SHEET = "class-images.png"
 # Up to so many pictures, a sheet shows them at their own size, and beyond that as thumbnails.
 LARGE_UP_TO, LARGE, SMALL = 40, 224, 96
 
 
-def class_images_command(
-    classifier: Classifier,
-    targets: Sequence[Target],
-    folder: Path,
-    settings: Settings,
-    *,
-    facets: int = 1,
-    gallery: bool = False,
-    animate: str | None = None,
-) -> list[Drawn]:
-    """The command `class-image`: draw, tell each picture, and lay out the sheet.
+@dataclass(frozen=True)
+class Sheet:
+    """The contact sheet of a finished run: its file, and the pictures on it in their order."""
+
+    path: Path
+    pictures: tuple[Drawn, ...]
+
+
+def draw_facets(gallery: Gallery, targets: Sequence[Target], facets: int = 1) -> Iterator[Progress | Drawn | Sheet]:
+    """Draw every target from several seeds, and lay out all pictures on one sheet, facets of a target side by side.
 
     Args:
-        classifier, folder, settings, animate: as for `draw`.
-        targets: what to draw; nothing for the classes of the paper's Figure 1, or all classes of a gallery.
-        facets: how many pictures of each, from as many seeds, which then stand in the files' names.
-        gallery: whether to draw all classes, from where an earlier run was stopped.
+        gallery: where and how to draw. With several facets, the seed is added to the names of the files.
+        targets: what to draw.
+        facets: how many pictures of each target, from as many consecutive seeds.
+
+    Yields the progress over all facets, each picture as `Gallery.draw` does, and at last the `Sheet`.
     """
-    if animate is not None and animate not in ANIMATIONS:
-        raise DeepInsideError(f"expected an animation as {' or '.join(ANIMATIONS)}, got {animate!r}")
-    if gallery and targets:
-        raise DeepInsideError("expected either a gallery of all classes or some classes, got both")
-    chosen = targets or (every_class(classifier) if gallery else figure_1(classifier))
+    first = gallery.settings.seed
     by_seed: list[list[Drawn]] = []
-    with bar("class images") as advance:
-        for seed in range(settings.seed, settings.seed + facets):
-            one, tag = replace(settings, seed=seed), f"-seed-{seed}" if facets > 1 else ""
-            pictures: dict[Path, Drawn] = {}  # a picture drawn again keeps its place
-            for progress in draw(
-                classifier, chosen, folder, one, tag=tag, resume=gallery, animate=animate, restart=gallery
-            ):
-                done = len(by_seed) * len(chosen) + len(pictures)
-                steps = progress.step + len(by_seed) * progress.steps
-                advance(steps, facets * progress.steps, f"{done} of {facets * len(chosen)} pictures")
-                pictures |= {drawn.path: drawn for drawn in progress.drawn}
-                for drawn in progress.drawn:
-                    print(f"  {drawn.facts['score']:>9}  {drawn.name:<32} -> {drawn.path}", flush=True)
-            by_seed.append(list(pictures.values()))
-    side_by_side = [drawn for same in zip(*by_seed, strict=True) for drawn in same]
-    print(f"  -> {save_sheet(sheet(side_by_side), folder / SHEET)}")
-    return side_by_side
+    for number in range(facets):
+        settings = replace(gallery.settings, seed=first + number)
+        one = replace(gallery, settings=settings, tag=f"-seed-{settings.seed}" if facets > 1 else gallery.tag)
+        pictures: dict[Path, Drawn] = {}  # a picture that is drawn again keeps its position
+        for event in one.draw(targets):
+            if isinstance(event, Progress):
+                what = f"{number * len(targets) + len(pictures)} of {facets * len(targets)} pictures"
+                yield Progress(what, number * event.total + event.done, facets * event.total)
+            else:
+                pictures[event.path] = event
+                yield event
+        by_seed.append(list(pictures.values()))
+    side_by_side = tuple(drawn for same in zip(*by_seed, strict=True) for drawn in same)
+    yield Sheet(save_png(sheet(side_by_side), gallery.folder / SHEET), side_by_side)
 
 
 def sheet(pictures: Sequence[Drawn]) -> Image.Image:
     """The pictures of some files with their names, as in the paper's Figure 1."""
     side = LARGE if len(pictures) <= LARGE_UP_TO else SMALL
     return contact_sheet([read(drawn.path).image for drawn in pictures], [drawn.name for drawn in pictures], side=side)
+
+
+def chosen(classifier: Classifier, targets: Sequence[Target], every: bool = False) -> Sequence[Target]:
+    """The targets; where there are none, all classes (`every`) or those of the paper's Figure 1.
+
+    Raises `DeepInsideError` for targets besides all classes, and for a network whose classes have no names.
+    """
+    if every and targets:
+        raise DeepInsideError("expected either a gallery of all classes or some classes, got both")
+    return targets or (every_class(classifier) if every else figure_1(classifier))
 
 
 def figure_1(classifier: Classifier) -> list[int]:

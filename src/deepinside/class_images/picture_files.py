@@ -43,8 +43,3 @@ def read_facts(path: Path) -> dict[str, str]:
             return {key: str(value) for key, value in getattr(image, "text", {}).items()}
     except (OSError, SyntaxError, ValueError):  # what Pillow raises on truncated files
         return {}
-
-
-def is_drawn(path: Path, facts: Mapping[str, str]) -> bool:
-    """Whether the image exists, is intact, and has these facts among its metadata."""
-    return path.is_file() and facts.items() <= read_facts(path).items()

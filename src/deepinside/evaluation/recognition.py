@@ -1,7 +1,7 @@
-"""Are class images recognized by networks that never saw them made? The paper's pictures, ours, and Lucent's.
+"""Are class images recognized by networks that they were not made with? For the paper's recipe, ours, and Lucent's.
 
-Each picture goes through its PNG file, rounded to 8 bits, and each judge resizes it as it would resize any photo. That
-the model itself recognizes its pictures says little: the paper's noise passes that, too.
+Each picture is read from its PNG file, rounded to 8 bits, and each judge resizes it as it resizes any photo. That the
+model itself recognizes its pictures says little: it recognizes the paper's, too, which look like noise.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,14 +23,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deepinside.class_images.ascent import PRESETS, adjusted, batches
-from deepinside.class_images.gallery import Drawn, Progress, Settings, draw, stem
-from deepinside.class_images.picture_files import is_drawn, read_facts, write_picture
+from deepinside.class_images.gallery import Drawn, Gallery, Provenance, Settings, final_scores, read_drawn, stem
+from deepinside.class_images.picture_files import write_picture
 from deepinside.core.errors import DeepInsideError, nearest, writing
 from deepinside.core.images import read
-from deepinside.core.terminal import bar, print_whole
+from deepinside.core.progress import Progress
 from deepinside.evaluation.metrics import Estimate
 from deepinside.gradients.logits import logits_of
-from deepinside.gradients.probe import borrowed, frozen
+from deepinside.gradients.private import borrowed, private_view
 from deepinside.networks.classifier import Classifier
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ METHODS = (*PRESETS, LUCENT)
 
 @dataclass(frozen=True)
 class Recognition:
-    """How many of `n` pictures one network recognizes: shares with their 95% Wilson intervals."""
+    """How many of the `n` pictures of a method one network recognizes: shares with their 95% Wilson intervals."""
 
     method: str
     judge: str
@@ -52,7 +52,7 @@ class Recognition:
 
 
 def spread(count: int, classes: int) -> list[int]:
-    """So many classes, evenly over all of them. Raises `DeepInsideError` where there are not so many.
+    """The indices of `count` classes, evenly spread over all. Raises `DeepInsideError` where there are not so many.
 
     >>> spread(4, 1000)
     [0, 250, 500, 750]
@@ -63,12 +63,15 @@ def spread(count: int, classes: int) -> list[int]:
 
 
 def recognize(judge: Classifier, pictures: Sequence[Path], classes: Sequence[int]) -> list[int]:
-    """For each picture, how many classes the judge finds likelier than its own: 0 is recognized."""
+    """For each picture, how many classes the judge finds likelier than the picture's own: 0 means recognized.
+
+    Raises `DeepInsideError` for a judge that does not have the class.
+    """
     ranks = []
     with torch.no_grad():
         for path, index in zip(pictures, classes, strict=True):
             _, shown = judge.whole(read(path))
-            with borrowed(judge.network, shown) as private:
+            with borrowed(judge.fast, shown) as private:
                 logits = logits_of(private(shown), 1)[0]
             if index >= len(logits):
                 raise DeepInsideError(f"expected a judge with class {index}, but {judge.name} has {len(logits)}")
@@ -77,7 +80,7 @@ def recognize(judge: Classifier, pictures: Sequence[Path], classes: Sequence[int
 
 
 def recognition(method: str, judge: str, ranks: Sequence[int]) -> Recognition:
-    """Ranks as shares.
+    """The shares of ranks below 1 and below 5.
 
     >>> recognition("canonical", "lite1", [0, 0, 3, 9]).top5.value
     0.75
@@ -87,7 +90,7 @@ def recognition(method: str, judge: str, ranks: Sequence[int]) -> Recognition:
 
 
 def wilson(hits: int, n: int) -> Estimate:
-    """A share with Wilson's 95% interval, which is right near 0 and 1, too, where a bootstrap has none.
+    """A share with Wilson's 95% interval, which also holds near 0 and 1, where a bootstrap's has no width.
 
     >>> [round(x, 3) for x in wilson(10, 10)]
     [1.0, 0.722, 1.0]
@@ -101,15 +104,16 @@ def wilson(hits: int, n: int) -> Estimate:
 
 def drawn_by(
     method: str, model: Classifier, classes: Sequence[int], folder: Path, settings: Settings
-) -> Iterator[Progress]:
-    """The pictures of one method in `folder/method`, where those of an earlier run with the same settings stay."""
+) -> Iterator[Progress | Drawn]:
+    """Make the pictures of one method in `folder/method`; those of an earlier run with the same settings are kept."""
     if method == LUCENT:
         return _drawn_by_lucent(model, classes, folder / LUCENT, settings)
-    return draw(model, classes, folder / method, settings, resume=True, restart=True)
+    own = replace(settings, preset=method, restart=True)
+    return Gallery(model, folder / method, own, resume=True).draw(classes)
 
 
 def check_methods(methods: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The methods that can run here, and a line for each that cannot. Raises `DeepInsideError` for unknown ones."""
+    """The methods that can run here, and a line about each that cannot. Raises `DeepInsideError` for unknown ones."""
     for method in methods:
         if method not in METHODS:
             known = ", ".join(METHODS)
@@ -123,10 +127,10 @@ def check_methods(methods: Sequence[str]) -> tuple[list[str], list[str]]:
 def lucent_images(
     model: Classifier, classes: Sequence[int], steps: int, seed: int
 ) -> Float[Tensor, "k 3 height width"]:
-    """Lucent's defaults: its Fourier parametrization, decorrelated colors, transforms and Adam, on our network.
+    """Class images by Lucent with its defaults: Fourier parametrization, decorrelated colors, transforms, and Adam.
 
-    Its own normalization is left out, since the network has it as its first layer. It draws with NumPy's and PyTorch's
-    global generators, which are left as they were; what it hooks is a private copy.
+    Lucent's own normalization is left out, since the network has one as its first layer. Lucent draws from NumPy's and
+    PyTorch's global generators, which are restored afterwards, and puts its hooks on a private copy of the network.
     """
     if model.size[0] != model.size[1]:
         raise DeepInsideError(f"Lucent's defaults are for square pictures, got {model.size}")
@@ -135,7 +139,7 @@ def lucent_images(
         from lucent.optvis import objectives, param, render
 
         rendered = render.render_vis(
-            frozen(model.network),
+            private_view(model.fast),
             sum(objectives.channel("labels", index, batch=row) for row, index in enumerate(classes)),
             lambda: param.image(model.size[0], batch=len(classes)),
             thresholds=(steps,),
@@ -148,7 +152,7 @@ def lucent_images(
 
 @contextmanager
 def _own_randomness(seed: int) -> Iterator[None]:
-    """The global generators begin at the seed in this block, and go on afterwards as if it had not been."""
+    """Seed the global generators for the block, and restore their state afterwards."""
     state = np.random.get_state()  # noqa: NPY002 (the one that Lucent draws with)
     np.random.seed(seed)  # noqa: NPY002
     try:
@@ -159,82 +163,75 @@ def _own_randomness(seed: int) -> Iterator[None]:
         np.random.set_state(state)  # noqa: NPY002
 
 
-def _drawn_by_lucent(model: Classifier, classes: Sequence[int], folder: Path, settings: Settings) -> Iterator[Progress]:
+def _drawn_by_lucent(
+    model: Classifier, classes: Sequence[int], folder: Path, settings: Settings
+) -> Iterator[Progress | Drawn]:
+    """As `Gallery.draw`, by Lucent, with as many steps as `canonical` takes."""
     steps = adjusted("canonical", settings.steps, None).steps
-    facts = {"model": model.name, "preset": LUCENT, "steps": str(steps), "seed": str(settings.seed)}
-    parts = list(batches(classes))
+    provenance = Provenance(model.name, LUCENT, steps, settings.seed, False, model.size)
+    parts = [[int(index) for index in part] for part in batches(classes)]  # type: ignore[arg-type]
     for number, part in enumerate(parts):
         paths = [folder / f"{stem(model, index)}.png" for index in part]
-        if not all(is_drawn(path, facts) for path in paths):
-            images = lucent_images(model, [int(index) for index in part], steps, settings.seed)  # type: ignore[arg-type]
-            for path, image in zip(paths, images, strict=True):
-                write_picture(image, path, facts)
-        names = [model.labels.name(int(index)) for index in part]  # type: ignore[arg-type]
-        drawn = tuple(Drawn(path, name, read_facts(path)) for path, name in zip(paths, names, strict=True))
-        yield Progress((number + 1) * steps, len(parts) * steps, drawn)
+        drawn = [found for path in paths if (found := read_drawn(path)) and found.provenance == provenance]
+        if len(drawn) < len(part):
+            images = lucent_images(model, part, steps, settings.seed)
+            drawn = [
+                Drawn.of(model, index, path, score, provenance)
+                for index, path, score in zip(part, paths, final_scores(model, part, images), strict=True)
+            ]
+            for each, image in zip(drawn, images, strict=True):
+                write_picture(image, each.path, each.facts)
+        yield Progress(LUCENT, (number + 1) * steps, len(parts) * steps)
+        yield from drawn
 
 
 def judged(
     model: Classifier,
     judges: Sequence[Classifier],
+    methods: Sequence[str],
     classes: Sequence[int],
-    methods: Sequence[str],
     settings: Settings,
-    folder: Path,
-) -> Iterator[tuple[str, Progress | Recognition]]:
-    """Method by method: first how far the pictures are, then how the model itself and each judge recognize them."""
-    for method in methods:
-        own = Settings(method, settings.steps, settings.seed) if method in PRESETS else settings
-        pictures: dict[Path, Drawn] = {}  # in the order of the classes; a picture drawn again keeps its place
-        for progress in drawn_by(method, model, classes, folder, own):
-            pictures |= {drawn.path: drawn for drawn in progress.drawn}
-            yield method, progress
-        for judge in (model, *judges):
-            yield method, recognition(method, judge.name, recognize(judge, list(pictures), classes))
-
-
-def evaluate_class_images_command(
-    model: Classifier,
-    judges: Sequence[Classifier],
-    methods: Sequence[str],
-    *,
-    classes: int,
-    settings: Settings,
-    folder: Path | None,
-    json_file: Path | None,
-) -> list[Recognition]:
-    """The command `evaluate-class-images`: draw, judge, print the table, write the figures.
+    folder: Path | None = None,
+) -> Iterator[Progress | Recognition]:
+    """Make the class images of each method, and count how many of them the model itself and each judge recognize.
 
     Args:
-        model: what the pictures are made with.
+        model: the network that the pictures are made with.
         judges: networks with the same classes.
-        methods: of `METHODS`.
-        classes: how many, evenly spread.
-        settings: steps and seed; by default each preset's own steps, and as many for Lucent as for `canonical`.
-        folder: where the pictures stay, and where those of an earlier run are found; by default nowhere.
-        json_file: where to write the figures.
+        methods: of `METHODS`, as `check_methods` gives them.
+        classes: what to make pictures of, by index.
+        settings: steps and seed; without steps, each preset takes its own, and Lucent as many as `canonical`.
+        folder: where the pictures are kept, and those of an earlier run are found; None to keep none.
+
+    Yields the progress of each method under its name, and then a `Recognition` for the model and for each judge.
     """
-    possible, notes = check_methods(methods)
-    chosen = spread(classes, _count(model, judges))
-    rows = []
-    with TemporaryDirectory() as passing, bar("class images") as advance:
-        for method, news in judged(model, judges, chosen, possible, settings, folder or Path(passing)):
-            if isinstance(news, Progress):
-                advance(news.step, news.steps, method)
-            else:
-                rows.append(news)
-    print_whole(table(model.name, rows))
-    print("In percent of the classes, with 95% intervals, after rounding to 8-bit PNG.")
-    for note in notes:
-        print(note)
-    if json_file:
-        write_json(model.name, rows, json_file)
-        print(f"  -> {json_file}")
-    return rows
+    with TemporaryDirectory() as passing:
+        for method in methods:
+            pictures: dict[Path, Drawn] = {}  # in the order of the classes, also if a picture is drawn again
+            for event in drawn_by(method, model, classes, folder or Path(passing), settings):
+                if isinstance(event, Progress):
+                    yield replace(event, what=method)
+                else:
+                    pictures[event.path] = event
+            for judge in (model, *judges):
+                yield recognition(method, judge.name, recognize(judge, list(pictures), classes))
+
+
+def classes_of_all(model: Classifier, judges: Sequence[Classifier]) -> int:
+    """The number of classes, which the model and the judges have in common.
+
+    Raises `DeepInsideError` for a judge with other names, or another order of them, and for a model without names.
+    """
+    for judge in judges:
+        if len(judge.labels) and judge.labels.synonyms != model.labels.synonyms:
+            raise DeepInsideError(f"expected judges with the classes of {model.name}, but {judge.name} has others")
+    if not len(model.labels):
+        raise DeepInsideError(f"expected a model with class names, so that judges can be compared, got {model.name}")
+    return len(model.labels)
 
 
 def table(model: str, rows: Sequence[Recognition]) -> Table:
-    """One row a method and judge."""
+    """One row per method and judge."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -251,7 +248,7 @@ def table(model: str, rows: Sequence[Recognition]) -> Table:
 
 
 def as_json(model: str, rows: Sequence[Recognition]) -> dict[str, object]:
-    """The figures as fractions: `methods` -> `judges` -> `top1`, `top5`, each with its interval."""
+    """The figures as fractions: `methods` -> method -> judge -> `top1` and `top5`, each with its interval."""
     methods: dict[str, dict[str, Mapping[str, object]]] = {}
     for row in rows:
         methods.setdefault(row.method, {})[row.judge] = {
@@ -268,16 +265,6 @@ def write_json(model: str, rows: Sequence[Recognition], path: Path) -> Path:
     with writing(path, "a file"):
         path.write_text(json.dumps(as_json(model, rows), indent=1) + "\n", encoding="utf-8")
     return path
-
-
-def _count(model: Classifier, judges: Sequence[Classifier]) -> int:
-    """How many classes all have in common; the same names in the same order, or nothing can be compared."""
-    for judge in judges:
-        if len(judge.labels) and judge.labels.synonyms != model.labels.synonyms:
-            raise DeepInsideError(f"expected judges with the classes of {model.name}, but {judge.name} has others")
-    if not len(model.labels):
-        raise DeepInsideError(f"expected a model with class names, so that judges can be compared, got {model.name}")
-    return len(model.labels)
 
 
 def _percent(figure: Estimate) -> str:
