@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -10,12 +11,15 @@ import pytest
 from PIL import Image
 
 from deepinside.core.errors import DeepInsideError
+from deepinside.core.progress import Note, Progress
+from deepinside.data import classes
 from deepinside.reproduction.page import write_page
-from deepinside.reproduction.reproduce import Extent, reproduce
+from deepinside.reproduction.reproduce import Extent, Report, reproduce
 from deepinside.training.recipe import recipe
-from deepinside.training.train import Setup
+from deepinside.training.train import Epoch, Resources, Setup, Trained
 
-SETUP = Setup(recipe("modern", epochs=2, batch=8), size=32, full=16)
+SETUP = Setup(recipe("modern", epochs=2, batch=8), size=32, hidden_units=16)
+CPU = Resources("cpu", "float32")
 
 
 class Page(HTMLParser):
@@ -59,9 +63,9 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(root, tmp_path_factory):
-    out, said = tmp_path_factory.mktemp("out"), []
-    path = reproduce(root, out, SETUP, Extent(judged=4, shown=2, steps=3), device="cpu", tell=said.append)
-    return out, path, said
+    out = tmp_path_factory.mktemp("out")
+    events = list(reproduce(root, out, SETUP, Extent(judged=4, shown=2, steps=3), CPU))
+    return out, events[-1].path, events
 
 
 def test_everything_is_inside_the_page(made):
@@ -90,14 +94,46 @@ def test_every_section_of_the_paper_stands_beside_the_papers_figures(made):
     assert "ant <small>" in page.text, "names are text, not markup"
 
 
-def test_the_last_line_and_the_files_say_the_same(made):
-    out, path, said = made
-    assert said[-1] == f"  -> {path}"
-    assert "center_box" in said[-2]
+def test_the_events_end_with_the_report_and_the_files_are_there(made):
+    out, path, events = made
+    kinds = [type(event) for event in events if not isinstance(event, Progress)]
+    assert kinds == [Note, Epoch, Epoch, Trained, Note, Report]
+    report = events[-1]
+    assert report.trained in events
+    assert {"paper", "best", "center_box", "whole_image"} <= report.evaluation.rows.keys()
+    assert Progress("localization", 4, 4) in events
+    assert path == out / "report.html"
     assert (out / "localization.json").is_file()
     assert (out / "run" / "curve.csv").is_file()
-    error = float(re.search(r"top-1 error ([\d.]+)%", said[-2]).group(1))
-    assert f"{error:.1f}%" in Page(path.read_text()).text
+    assert f"{100 * (1 - report.trained.curve[-1].top1):.1f}%" in Page(path.read_text()).text
+
+
+def test_a_process_that_does_not_lead_yields_nothing(root, tmp_path, monkeypatch):
+    monkeypatch.setattr("deepinside.reproduction.reproduce.train", lambda *_: iter(()))
+    monkeypatch.setattr("deepinside.reproduction.reproduce.leads", lambda: False)
+    monkeypatch.setattr("deepinside.reproduction.reproduce._samples", None)
+    assert list(reproduce(root, tmp_path, SETUP)) == []
+
+
+def test_the_training_pictures_are_listed_once(root, tmp_path, monkeypatch):
+    listed = []
+    read = classes._by_class
+    monkeypatch.setattr("deepinside.data.classes._by_class", lambda folder: listed.append(folder) or read(folder))
+    once = replace(SETUP, recipe=replace(SETUP.recipe, epochs=1))
+    list(reproduce(root, tmp_path, once, Extent(judged=1, shown=1, steps=1), CPU))
+    assert listed == [root / "train", root / "val"]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), [
+    ("boxes.json", '{"images": [], "annotations": [], "categories": [7]}', "boxes.json"),
+    ("boxes.csv", "image,label,x0,y0,x1,y1\n\udcff", "boxes.csv"),
+])  # fmt: skip
+def test_boxes_that_cannot_be_read_are_told_before_the_training(tmp_path, monkeypatch, name, content, message):
+    """A broken data set is not one without boxes."""
+    (tmp_path / name).write_bytes(content.encode("utf-8", "surrogateescape"))
+    monkeypatch.setattr("deepinside.reproduction.reproduce.train", lambda *_: pytest.fail("it trains"))
+    with pytest.raises(DeepInsideError, match=message):
+        list(reproduce(tmp_path, tmp_path / "out", SETUP))
 
 
 def test_a_data_set_without_boxes_gets_a_page_without_that_figure(root, tmp_path):
@@ -105,8 +141,9 @@ def test_a_data_set_without_boxes_gets_a_page_without_that_figure(root, tmp_path
         (tmp_path / "data" / split).mkdir(parents=True)
         for folder in (root / split).iterdir():
             (tmp_path / "data" / split / folder.name).symlink_to(folder)
-    path = reproduce(tmp_path / "data", tmp_path / "out", SETUP, Extent(shown=1, steps=1), device="cpu", tell=list)
-    assert "This data set has no boxes" in Page(path.read_text()).text
+    *_, report = reproduce(tmp_path / "data", tmp_path / "out", SETUP, Extent(shown=1, steps=1), CPU)
+    assert report.evaluation is None
+    assert "This data set has no boxes" in Page(report.path.read_text()).text
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path, monkeypatch, unchecked):

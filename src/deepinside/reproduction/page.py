@@ -1,7 +1,7 @@
 """The report of a reproduction: one self-contained HTML page that follows the paper section by section.
 
-Pictures are inside the page, there is no script, and nothing is fetched, so it opens anywhere and stays as it is. Every
-figure stands beside the paper's own, and says on which data it was measured, since those are not the paper's.
+Images are embedded, there is no script, and nothing is fetched, so the page can be opened anywhere. Every figure stands
+beside the paper's, and says on which data it was measured, since those are not the paper's data.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from deepinside.evaluation.metrics import Estimate
 from deepinside.evaluation.results import Evaluation
 from deepinside.explanations.sheets import localization_sheet, saliency_sheet
 from deepinside.networks.classifier import Classifier
-from deepinside.training.train import Row, Setup, Trained
+from deepinside.training.train import Epoch, Setup, Trained
 
 # The paper's own figures, in fractions.
 TOP1, TOP5, LOCALIZATION = 0.397, 0.177, 0.464
 METHODS = {
     "paper": "The paper's recipe: color graph cut seeded by the image-level map",
     "best": "This package's default: deeper maps, the network's own features",
-    "center_box": "A centered box of half the area, whatever the image",
-    "whole_image": "The whole image, whatever it shows",
-    "classification": "Classification error: no box can do better",
+    "center_box": "A centered box of half the area, the same for every image",
+    "whole_image": "The whole image",
+    "classification": "Classification error: a lower bound for every method",
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Looked:
-    """One validation picture, what the network saw in it, and its map at the image under each rectifier rule."""
+    """One validation picture, its explanation, and the saliency map of the image under each rectifier rule."""
 
     photo: Photo
     truth: str
@@ -54,7 +54,7 @@ class Looked:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """Sections 2 to 4: class images by preset, the pictures looked at, and localization where there are boxes."""
+    """What Sections 2 to 4 show: class images by preset, explained pictures, and localization where there are boxes."""
 
     class_images: Mapping[str, Float[Tensor, "classes 3 _ _"]]
     looked: tuple[Looked, ...]
@@ -80,7 +80,7 @@ def page(setup: Setup, trained: Trained, classifier: Classifier, findings: Findi
         recipe=setup.recipe,
         trained=trained,
         last=trained.curve[-1],
-        parameters=sum(parameter.numel() for parameter in classifier.network.parameters()),
+        parameters=classifier.parameter_count,
         chance=1 / len(names),
         paper={"top1": TOP1, "top5": TOP5, "localization": LOCALIZATION},
         curve=_inlined(curve_figure(trained.curve)),
@@ -98,25 +98,25 @@ def page(setup: Setup, trained: Trained, classifier: Classifier, findings: Findi
     )
 
 
-def curve_figure(curve: Sequence[Row]) -> Figure:
-    """Loss, errors and learning rate over epochs."""
+def curve_figure(curve: Sequence[Epoch]) -> Figure:
+    """The loss, the errors and the learning rate of each epoch."""
     figure = Figure(figsize=(9, 2.8), dpi=150, layout="constrained")
-    loss, error, rate = figure.subplots(1, 3)
-    epochs = [row.epoch for row in curve]
-    loss.plot(epochs, [row.loss for row in curve], color="#1d4e89")
+    loss, error, learning_rate = figure.subplots(1, 3)
+    epochs = [epoch.epoch for epoch in curve]
+    loss.plot(epochs, [epoch.loss for epoch in curve], color="#1d4e89")
     loss.set_title("training loss", fontsize=10)
     lines = (
-        ("training, top-1", "#9aa5b1", [1 - row.training_top1 for row in curve]),
-        ("validation, top-1", "#c8553d", [1 - row.top1 for row in curve]),
-        ("validation, top-5", "#e9a23b", [1 - row.top5 for row in curve]),
+        ("training, top-1", "#9aa5b1", [1 - epoch.training_top1 for epoch in curve]),
+        ("validation, top-1", "#c8553d", [1 - epoch.top1 for epoch in curve]),
+        ("validation, top-5", "#e9a23b", [1 - epoch.top5 for epoch in curve]),
     )
     for label, color, values in lines:
         error.plot(epochs, [100 * value for value in values], label=label, color=color)
     error.set_title("error, %", fontsize=10)
     error.legend(fontsize=7, frameon=False)
-    rate.plot(epochs, [row.rate for row in curve], color="#5b8c5a")
-    rate.set_title("learning rate", fontsize=10)
-    for axes in (loss, error, rate):
+    learning_rate.plot(epochs, [epoch.learning_rate for epoch in curve], color="#5b8c5a")
+    learning_rate.set_title("learning rate", fontsize=10)
+    for axes in (loss, error, learning_rate):
         axes.set_xlabel("epoch", fontsize=8)
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
@@ -124,7 +124,7 @@ def curve_figure(curve: Sequence[Row]) -> Figure:
 
 
 def rules_figure(looked: Sequence[Looked]) -> Figure:
-    """One row a picture: what the network was shown, and the map of its likeliest class under each rule."""
+    """One row per picture: the image that the network got, and the map of its likeliest class under each rule."""
     rules = list(looked[0].rules)
     figure = Figure(figsize=(2.0 * (1 + len(rules)), 2.05 * len(looked) + 0.2), dpi=110, layout="constrained")
     grid = figure.subplots(len(looked), 1 + len(rules), squeeze=False)
@@ -143,7 +143,7 @@ def rules_figure(looked: Sequence[Looked]) -> Figure:
 
 
 def _localization(evaluation: Evaluation | None) -> list[dict[str, Any]]:
-    """A line a method: its errors with half of their 95% interval."""
+    """One line per method: its errors, each with half the width of its 95% interval."""
     rows = evaluation.rows if evaluation else {}
     return [
         {
@@ -181,7 +181,7 @@ def _picture(image: Float[Tensor, "3 height width"]) -> str:
 
 
 def _data(picture: Image.Image) -> str:
-    """The picture as an address that holds it."""
+    """The picture as a data URL."""
     stream = BytesIO()
     picture.save(stream, "WEBP", quality=88)
     return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()

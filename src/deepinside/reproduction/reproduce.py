@@ -1,12 +1,12 @@
-"""The whole paper from one command: train its ConvNet, look inside it, and set every figure beside the paper's own.
+"""The whole paper from one command: train its ConvNet, explain it, and set every figure beside the paper's.
 
-`reproduce` trains, or goes on with, a run; `findings_of` looks inside whatever classifier it is given; `paperpage`
-makes one page of both. Under `torchrun` all processes train, and the leading one does the rest.
+`reproduce` trains, or continues, a run; `findings_of` examines whatever classifier it is given; `page` makes one page
+of both. Under `torchrun`, all processes train, and the leading one does the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,107 +14,113 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deepinside.class_images.ascent import class_image
-from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Frame
 from deepinside.core.images import Photo, view
-from deepinside.data.boxes import Sample, read_samples
-from deepinside.data.classes import Entry, read_training_set
+from deepinside.core.progress import Note, Progress
+from deepinside.data.boxes import NoBoxesError, Sample, read_samples
+from deepinside.data.classes import Entry
 from deepinside.data.loading import open_entry
-from deepinside.evaluation.localization import choose, evaluate
-from deepinside.evaluation.results import Evaluation
+from deepinside.evaluation.localization import Judging, choose, judge_each, summarized
+from deepinside.evaluation.results import Evaluation, Judged
 from deepinside.evaluation.tables import write_json
 from deepinside.explanations.explain import explain
 from deepinside.gradients.rectifiers import RULES
 from deepinside.gradients.saliency import saliency
-from deepinside.networks.classifier import Classifier, load
+from deepinside.networks.classifier import Classifier
+from deepinside.networks.sources import load
 from deepinside.reproduction.page import Findings, Looked, write_page
 from deepinside.training.process_group import leads
-from deepinside.training.train import Setup, Trained, train
+from deepinside.training.train import Event, Resources, Setup, Trained, train
 
-SHOWN = 6  # photos of a sheet
+SHOWN = 6  # photos that are explained on the page
+CLASS_IMAGES = ("paper", "canonical")  # presets
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is looked at: figures on a part of the images say so.
+    """How much of a network is examined. The page tells when figures are those of a part of the images."""
 
-    `steps` of the class images' ascent: None for the preset's own.
-    """
+    judged: int | None = None  # images that localization is judged on, drawn by the seed; None for all
+    shown: int = SHOWN  # photos that are explained on the page
+    steps: int | None = None  # of the class images' ascent; None for the preset's own
 
-    judged: int | None = None  # images of the localization figure, drawn by the seed; None for all
-    shown: int = SHOWN
-    steps: int | None = None
+
+@dataclass(frozen=True)
+class Report:
+    """A finished reproduction: its page, the run, and the localization figures where the data set has boxes."""
+
+    path: Path
+    trained: Trained
+    evaluation: Evaluation | None
 
 
 def reproduce(
-    root: Path,
-    out: Path,
-    setup: Setup,
-    extent: Extent | None = None,
-    *,
-    device: str = "auto",
-    precision: str = "auto",
-    workers: int = 0,
-    tell: Callable[[str], object] = print,
-    progress: Callable[[Sequence[Sample]], Iterable[Sample]] = iter,
-) -> Path | None:
-    """Train on a data set and write the report of the paper's experiments on it.
+    root: Path, out: Path, setup: Setup, extent: Extent | None = None, resources: Resources | None = None
+) -> Iterator[Event | Report]:
+    """Train on a data set, and write the report of the paper's experiments on it.
 
     Args:
-        root: the data set, as for `train`; with boxes, as for `read_samples`, localization is judged, too.
+        root: the data set, as for `train`. Where it has boxes, as for `read_samples`, localization is judged, too.
         out: the folder of the report `report.html`, the figures `localization.json` and the run itself, `run`.
         setup: the recipe and the network.
-        extent: how much is looked at.
-        device, precision, workers, tell: as for `train`.
-        progress: what goes through the images judged, showing how far it is.
+        extent: how much of the network is examined.
+        resources: as for `train`.
 
-    Returns the report's path, or None in a process that does not lead. Raises `DeepInsideError` as `train` does.
+    Yields the events of `train`, then notes and progress, and at last the `Report`; in processes that do not lead,
+    nothing. Raises `DeepInsideError` as `train` does, and before the training for boxes that cannot be read.
     """
-    trained = train(root, out / "run", setup, device=device, precision=precision, workers=workers, tell=tell)
-    if not leads():
-        return None
+    samples = _samples(root) if leads() else []
+    trained: Trained | None = None
+    for event in train(root, out / "run", setup, resources):
+        yield event
+        if isinstance(event, Trained):
+            trained = event
+    if trained is None:  # in a process that does not lead
+        return
+    yield Note("examining the network")
     classifier = load(str(out / "run"))
-    data = read_training_set(root, setup.seed)
-    tell("looking inside")
-    findings = findings_of(classifier, data.validation, _samples(root), extent or Extent(), setup.seed, progress)
+    findings = yield from findings_of(classifier, trained.validation, samples, extent or Extent(), setup.seed)
     if findings.evaluation is not None:
         write_json(findings.evaluation, out / "localization.json")
     page = write_page(out / "report.html", setup, trained, classifier, findings)
-    tell(_last_line(trained, findings.evaluation))
-    tell(f"  -> {page}")
-    return page
+    yield Report(page, trained, findings.evaluation)
 
 
 def findings_of(
-    classifier: Classifier,
-    validation: Sequence[Entry],
-    samples: Sequence[Sample],
-    extent: Extent,
-    seed: int,
-    progress: Callable[[Sequence[Sample]], Iterable[Sample]] = iter,
-) -> Findings:
-    """What the paper shows of its network, of this one.
+    classifier: Classifier, validation: Sequence[Entry], samples: Sequence[Sample], extent: Extent, seed: int
+) -> Generator[Progress, None, Findings]:
+    """What the paper shows of its network, for another one.
 
     Args:
         classifier: the trained network.
-        validation: pictures with their class's place.
-        samples: pictures with boxes, which may be none: then there is no localization figure.
-        extent: how much is looked at.
-        seed: of the images judged, their intervals, and the ascent.
-        progress: what goes through the images judged.
+        validation: pictures, each with the index of its class.
+        samples: pictures with boxes; without any, there are no localization figures.
+        extent: how much is examined.
+        seed: of the images that are judged, of their intervals, and of the ascent.
+
+    Yields the progress, and returns the findings.
     """
-    looked = tuple(_looked(classifier, entry) for entry in _one_a_class(validation, extent.shown))
-    judged = choose(samples, extent.judged, seed) if samples else []
-    evaluation = (
-        evaluate(classifier, progress(judged), ("paper", "best"), seed=seed, baselines=False) if judged else None
-    )
-    return Findings(
-        class_images={
-            preset: _class_images(classifier, preset, extent.steps, seed) for preset in ("paper", "canonical")
-        },
-        looked=looked,
-        evaluation=evaluation,
-    )
+    shown = _one_per_class(validation, extent.shown)
+    looked: list[Looked] = []
+    for entry in shown:
+        looked.append(_looked(classifier, entry))
+        yield Progress("explanations", len(looked), len(shown))
+    evaluation = (yield from _evaluated(classifier, choose(samples, extent.judged, seed), seed)) if samples else None
+    class_images: dict[str, Float[Tensor, "classes 3 height width"]] = {}
+    for preset in CLASS_IMAGES:
+        class_images[preset] = _class_images(classifier, preset, extent.steps, seed)
+        yield Progress("class images", len(class_images), len(CLASS_IMAGES))
+    return Findings(class_images, tuple(looked), evaluation)
+
+
+def _evaluated(classifier: Classifier, samples: Sequence[Sample], seed: int) -> Generator[Progress, None, Evaluation]:
+    """Sect. 3.2: the boxes of the paper's localizer and of ours, judged beside image-free baselines."""
+    judging = Judging(("paper", "best"), seed=seed, baselines=False)
+    judged: list[Judged] = []
+    for one in judge_each(classifier, samples, judging):
+        judged.append(one)
+        yield Progress("localization", len(judged), len(samples))
+    return summarized(classifier, judging, judged)
 
 
 def _class_images(
@@ -122,11 +128,11 @@ def _class_images(
 ) -> Float[Tensor, "classes 3 height width"]:
     """Sect. 2, for every class."""
     classes = range(len(classifier.labels))
-    return class_image(classifier.network, classes, preset=preset, size=classifier.size, steps=steps, seed=seed)
+    return class_image(classifier.fast, classes, preset=preset, size=classifier.size, steps=steps, seed=seed)
 
 
-def _one_a_class(validation: Sequence[Entry], count: int) -> list[Entry]:
-    """The first picture of each of the first classes: nobody picked the good ones."""
+def _one_per_class(validation: Sequence[Entry], count: int) -> list[Entry]:
+    """The first picture of each of the first `count` classes, so that nobody has picked the good ones."""
     first: dict[int, Entry] = {}
     for entry in sorted(validation, key=lambda entry: (entry.path, entry.name)):
         first.setdefault(entry.label, entry)
@@ -139,7 +145,7 @@ def _looked(classifier: Classifier, entry: Entry) -> Looked:
     explanation = explain(classifier, photo, top=1, preset="paper")
     index = explanation.objects[0].index
     image = _whole(classifier, photo)
-    rules = {rule: saliency(classifier.network, image, index, rule=rule)[0].cpu().numpy() for rule in RULES}
+    rules = {rule: saliency(classifier.fast, image, index, rule=rule)[0].cpu().numpy() for rule in RULES}
     return Looked(photo, classifier.labels.name(entry.label), explanation, image[0].cpu(), rules)
 
 
@@ -150,17 +156,8 @@ def _whole(classifier: Classifier, photo: Photo) -> Float[Tensor, "1 3 height wi
 
 
 def _samples(root: Path) -> list[Sample]:
-    """The data set's pictures with boxes; none where it has no boxes."""
+    """The pictures with boxes; none where the data set has no boxes. Raises `DeepInsideError` for broken ones."""
     try:
         return list(read_samples(root))
-    except DeepInsideError:
+    except NoBoxesError:
         return []
-
-
-def _last_line(trained: Trained, evaluation: Evaluation | None) -> str:
-    line = f"top-1 error {1 - trained.curve[-1].top1:.1%}, ten crops {1 - trained.ten_crop[0]:.1%}"
-    if evaluation is None:
-        return f"{line}; no boxes, so no localization figure"
-    rows = {name: evaluation.rows[name].figures["top5_error"].value for name in ("paper", "center_box", "whole_image")}
-    told = ", ".join(f"{name} {value:.1%}" for name, value in rows.items())
-    return f"{line}; top-5 localization error: {told}"
