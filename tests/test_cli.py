@@ -1,6 +1,8 @@
 """The command as a user types it: what it prints, where it writes, and how it ends."""
 
+import io
 import json
+import re
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ import pytest
 from PIL import Image
 
 from deepinside import cli
+from deepinside.core.progress import Progress
 
 
 @pytest.fixture
@@ -95,11 +98,13 @@ def test_saliency_writes_a_sheet_and_a_map_of_the_photos_size(deepinside, photos
     assert (tmp_path / "cat.saliency.png").is_file()
 
 
-def test_evaluate_prints_the_table_and_writes_json(deepinside, photos, tmp_path):
+def test_evaluate_prints_the_table_and_writes_json(deepinside, photos, tmp_path, monkeypatch):
     (tmp_path / "coffee.jpg").write_bytes((photos / "coffee.jpg").read_bytes())
     (tmp_path / "boxes.csv").write_text("image,label,x0,y0,x1,y1\ncoffee.jpg,espresso,80,15,480,385\n")
+    monkeypatch.chdir(tmp_path)  # images already judged are kept below the folder where one is
     status, out, _ = deepinside("evaluate", tmp_path, "--preset", "best,paper", "--json", tmp_path / "out.json")
     assert status == 0
+    assert list(Path("deepinside-out").iterdir()) == []
     assert "best" in out
     methods = json.loads((tmp_path / "out.json").read_text())["methods"]
     assert {"best", "paper", "center_box", "whole_image"} <= methods.keys()
@@ -111,6 +116,10 @@ def test_class_image_draws_the_classes_and_neurons_asked_for(deepinside, tmp_pat
     arguments = ("lemon", "n02085620", "--neuron", "blocks.2.0:3", "--steps", 2, "--animate", "gif")
     status, out, err = deepinside("class-image", *arguments, "--out", tmp_path)
     assert (status, err) == (0, "")
+    assert re.fullmatch(
+        rf" +\d+\.\d{{4}}  lemon {{27}} -> {re.escape(str(tmp_path))}/0951-lemon.png", out.splitlines()[0]
+    )
+    assert out.splitlines()[-1] == f"  -> {tmp_path / 'class-images.png'}"
     assert [line.split()[1] for line in out.splitlines()[:2]] == ["lemon", "Chihuahua"]
     names = ["0151-chihuahua", "0951-lemon", "blocks-2-0-3"]
     expected = {f"{name}.{kind}" for name in names for kind in ("gif", "png")} | {"class-images.png"}
@@ -145,7 +154,7 @@ def test_train_prints_a_line_an_epoch_and_its_run_is_a_model(deepinside, tmp_pat
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (40 + i, 40), color).save(path)
     run = tmp_path / "run"
-    options = ("--recipe", "modern", "--size", 32, "--full", 8, "--epochs", 2, "--batch", 2, "--device", "cpu")
+    options = ("--recipe", "modern", "--size", 32, "--hidden-units", 8, "--epochs", 2, "--batch", 2, "--device", "cpu")
     status, out, err = deepinside("train", tmp_path / "data", "--out", run, *options)
     assert (status, err) == (0, "")
     lines = out.splitlines()
@@ -157,13 +166,54 @@ def test_train_prints_a_line_an_epoch_and_its_run_is_a_model(deepinside, tmp_pat
     )
     assert status == 0
     assert json.loads(out)["objects"][0]["label"] == "ant"
+    status, out, _ = deepinside("train", tmp_path / "data", "--out", run, *options)
+    assert status == 0
+    assert out.splitlines()[1].startswith("continuing after epoch 2 of 2, from ")
+
+
+def test_reproduce_prints_what_train_prints_and_the_figures(deepinside, monkeypatch, tmp_path):
+    """With the work replaced: here it is what is printed that counts."""
+    from deepinside.core.progress import Note, Progress
+    from deepinside.evaluation.metrics import Estimate
+    from deepinside.evaluation.results import Evaluation, Row
+    from deepinside.networks.checkpoint import Checkpoint
+    from deepinside.reproduction.reproduce import Report
+    from deepinside.training.train import Epoch, Trained
+
+    epoch = Epoch(1, 0.01, 2.5, 0.25, 0.5, 0.75, 123.4)
+    trained = Trained(Checkpoint(tmp_path, {}), (epoch,), (0.6, 0.9), (), (), ())
+    methods = {"paper": 0.45, "best": 0.4, "center_box": 0.5, "whole_image": 0.55}
+    rows = {name: Row(name, None, None, {"top5_error": Estimate(value, 0.0, 1.0)}) for name, value in methods.items()}
+    evaluation = Evaluation("run", 0, (), rows, ())
+    asked = []
+
+    def events(*arguments):
+        asked.append(arguments)
+        yield from (Note("2 classes"), Progress("epoch 1", 1, 1), epoch, trained, Note("examining the network"))
+        yield Report(tmp_path / "report.html", trained, asked[0][3] and evaluation)
+
+    monkeypatch.setattr("deepinside.reproduction.reproduce.reproduce", events)
+    status, out, err = deepinside("reproduce", "ROOT", "--out", tmp_path, "--epochs", 1, "--limit", 9, "--workers", 0)
+    assert (status, err) == (0, "")
+    assert out.splitlines() == [
+        "2 classes",
+        "epoch   1/1  learning rate 1.00e-02  loss 2.5000  training top-1 25.0%  validation top-1 50.0%  top-5 75.0%  "
+        "123 images/s",
+        "ten-crop test: top-1 60.0%, top-5 90.0%",
+        "examining the network",
+        "top-1 error 50.0%, ten crops 40.0%; top-5 localization error: "
+        "paper 45.0%, center_box 50.0%, whole_image 55.0%",
+        f"  -> {tmp_path / 'report.html'}",
+    ]
+    assert (asked[0][3].judged, asked[0][4].workers) == (9, 0)
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (("train", "."), "expected pictures in one folder a class"),
+    (("train", "."), "expected pictures in one folder per class"),
     (("train", "none"), "none: expected a folder with training pictures"),
     (("train", ".", "--recipe", "papre"), "did you mean paper"),
-    (("reproduce", ".", "--rate", -1), "expected positive numbers"),
+    (("reproduce", ".", "--learning-rate", -1), "expected a positive number"),
+    (("class-image", "lemon", "--device", "abacus"), "expected a device of this machine"),
     (("localize", "x.jpg", "--model", "lite7"), "did you mean lite"),
     (("localize", "x.jpg", "--target", "tabbi"), "did you mean tabby"),
     (("localize", "x.jpg", "--preset", "papre"), "did you mean paper"),
@@ -202,6 +252,24 @@ def test_a_place_that_cannot_be_written_is_named(deepinside, photos, tmp_path):
 def test_progress_bar_is_silent_in_a_pipe():
     items = ["a", "b"]
     assert cli._progress(items) is items
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("progress", [[], [Progress("epoch 1", 1, 2), Progress("epoch 2", 2, 2)]])
+def test_progress_is_a_bar_on_a_terminal_and_nothing_where_there_is_none_to_show(monkeypatch, capsys, progress):
+    """So a process that does not lead, which hears of no progress, draws nothing either."""
+    events = ["first", *progress, "last"]
+    assert list(cli._shown(events)) == ["first", "last"]
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert list(cli._shown(events)) == ["first", "last"]
+    drawn = sys.stderr.getvalue()
+    assert drawn == "" if not progress else "epoch 2" in drawn
 
 
 def test_help_loads_nothing_heavy():

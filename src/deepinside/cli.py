@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from deepinside import cli_options as groups
+from deepinside.cli_options import OUT, RUN, JsonFile, OptionalOut, Out, Photos, options
 from deepinside.core.errors import DeepInsideError
 
 if TYPE_CHECKING:
+    from deepinside.class_images.ascent import Target
+    from deepinside.core.progress import Note
     from deepinside.core.results import Explanation
     from deepinside.explanations.explain import Outcome
     from deepinside.explanations.reconstruct import Reconstruction
     from deepinside.networks.classifier import Classifier
+    from deepinside.reproduction.reproduce import Report
+    from deepinside.training.train import Epoch, Trained
 
 Item = TypeVar("Item")
-OUT = Path("deepinside-out")
-RUN = Path("deepinside-run")
 
 app = typer.Typer(
     help="What did the network look at, and why: saliency, boxes and class images from any image classifier.",
@@ -31,83 +35,44 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_FOLDER...", help="Photos, or folders of them.")]
-Model = Annotated[str, typer.Option(help="The classifier; `deepinside models` lists them.")]
-Weights = Annotated[Path | None, typer.Option(help="Local .safetensors or .pth in place of published weights.")]
-LabelFile = Annotated[Path | None, typer.Option("--labels", help="Class names, one a line, in the network's order.")]
-Device = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Where to run: cpu, cuda, cuda:1 or mps.  [default: cpu]")
-]
-Target = Annotated[
-    list[str] | None,
-    typer.Option(metavar="CLASS", help="Class to explain, by name, WordNet id or index; may be repeated."),
-]
-Rule = Annotated[str, typer.Option(help="How the signal passes rectifiers: gradient, deconvnet or guided.")]
-NeuronOption = Annotated[
-    str | None,
-    typer.Option(
-        "--neuron", metavar="LAYER:CHANNEL", help="A neuron in place of a class; @ROW,COLUMN picks its place."
-    ),
-]
-Out = Annotated[Path | None, typer.Option(metavar="DIR", help=f"Where the pictures go.  [default: {OUT}]")]
-TrainingRoot = Annotated[
-    Path,
-    typer.Argument(metavar="ROOT", help="An ILSVRC tree, train/CLASS and val/CLASS, CLASS folders, or .tar archives."),
-]
-RecipeName = Annotated[str, typer.Option(help="paper, or modern: fewer epochs, for small sets.")]
-Side = Annotated[int | None, typer.Option(min=32, help="Pixels a side that the network sees.  [default: 224]")]
-Full = Annotated[
-    int | None,
-    typer.Option(min=1, help="Units of a hidden fully connected layer.  [default: 4096; 1024 below 128 pixels]"),
-]
-Epochs = Annotated[int | None, typer.Option(min=1, help="In place of the recipe's.")]
-Batch = Annotated[int | None, typer.Option(min=1, help="Pictures a step, all processes together; likewise.")]
-Rate = Annotated[float | None, typer.Option(help="The learning rate; likewise.")]
-Dropout = Annotated[float, typer.Option(min=0, max=0.99, help="Share of hidden units left out in training.")]
-Workers = Annotated[
-    int | None, typer.Option(min=0, help="Processes that read pictures ahead.  [default: by the number of cores]")
-]
-TrainDevice = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
-Precision = Annotated[str, typer.Option(help="float32, bfloat16, or auto: bfloat16 where it is built in.")]
+# The defaults of commands that differ from those of their groups.
+SALIENCY = groups.Explained(top=1, preset="paper")
 
 
 @app.command()
+@options
 def localize(
     photos: Photos,
-    model: Model = "lite0",
-    weights: Weights = None,
-    labels: LabelFile = None,
-    device: Device = None,
-    target: Target = None,
-    top: Annotated[int, typer.Option(min=1, help="How many of the likeliest classes.")] = 5,
-    preset: Annotated[str, typer.Option(help="The recipe: best, or paper for the paper's own.")] = "best",
-    out: Out = None,
+    network: groups.Network,
+    asked: groups.Explained,
+    out: OptionalOut = None,
     export: Annotated[
         list[str] | None,
         typer.Option(
             metavar="FORMAT",
             help="Also write labels into DIR/FORMAT, which must be new: coco, voc, yolo, labelstudio or masks; may be "
-            "repeated. With --top 1 there is one box a photo.",
+            "repeated. With --top 1 there is one box per photo.",
         ),
     ] = None,
     as_json: Annotated[
         bool,
-        typer.Option("--json", help="One JSON object a photo on standard output; pictures only with --out."),
+        typer.Option("--json", help="One JSON object per photo on standard output; images only with --out."),
     ] = False,
 ) -> None:
-    """What a photo shows and where: classes, boxes, masks, and a picture of how they were found."""
+    """What a photo shows and where: classes, boxes, masks, and an image of how they were found."""
     from deepinside.core.images import find_photos
     from deepinside.explanations.explain import explain_each
     from deepinside.explanations.export import exporting
-    from deepinside.explanations.presets import preset as preset_named
+    from deepinside.explanations.presets import localizer_of
 
-    preset_named(preset)  # an unknown one is a mistake in the command, not in every photo
+    localizer = localizer_of(asked.preset)  # an unknown one is a mistake in the command, not in every photo
     names = dict(find_photos(photos))
-    classifier, targets = _classifier(model, weights, labels, target, device)
+    classifier = _loaded(network)
+    targets = _classes(classifier, asked.target)
     folder = out or (None if as_json else OUT)
     failures = 0
     with exporting(out or OUT, export or []) as add:
-        for outcome in explain_each(classifier, _progress(list(names)), targets, top=top, preset=preset):
+        for outcome in explain_each(classifier, _progress(list(names)), targets, top=asked.top, preset=localizer):
             if outcome.photo is None or outcome.explanation is None:
                 failures += 1
                 _print_failure(outcome, as_json)
@@ -125,67 +90,59 @@ def localize(
 
 
 @app.command()
+@options
 def saliency(
     photos: Photos,
-    model: Model = "lite0",
-    weights: Weights = None,
-    labels: LabelFile = None,
-    device: Device = None,
-    target: Target = None,
-    top: Annotated[int, typer.Option(min=1, help="How many of the likeliest classes.")] = 1,
-    preset: Annotated[str, typer.Option(help="paper: the gradient at the image; best: deep layers.")] = "paper",
-    layer: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Take the gradient there; `deepinside layers` lists names.")
-    ] = None,
-    rule: Rule = "gradient",
-    neuron: NeuronOption = None,
-    out: Out = None,
+    network: groups.Network,
+    how: groups.Pass,
+    asked: groups.Explained = SALIENCY,
+    out: Out = OUT,
 ) -> None:
-    """Which pixels decide: the saliency map of a photo, as a sheet and as a grey picture of the photo's size."""
+    """Which pixels decide: the saliency map of a photo, as a sheet and as a gray image of the photo's size."""
     from deepinside.core.images import find_photos
     from deepinside.explanations import sheets
     from deepinside.explanations.explain import explain_each
-    from deepinside.explanations.presets import preset as preset_named
+    from deepinside.explanations.presets import with_maps_of
 
-    preset_named(preset)
+    localizer = with_maps_of(asked.preset, how.layer, how.rule if how.neuron is None else "gradient")
     names = dict(find_photos(photos))
-    classifier, targets = _classifier(model, weights, labels, target, device)
-    if neuron:
-        if targets or layer:
+    classifier = _loaded(network)
+    targets = _classes(classifier, asked.target)
+    if how.neuron:
+        if targets or how.layer:
             raise DeepInsideError("expected a neuron alone, got a class or a layer as well; give one of them")
-        raise typer.Exit(_neuron_maps(classifier, names, neuron, rule, out or OUT))
+        raise typer.Exit(_neuron_maps(classifier, names, how.neuron, how.rule, out))
     failures = 0
-    seen = explain_each(
-        classifier, _progress(list(names)), targets, top=top, preset=preset, boxes=False, layer=layer, rule=rule
-    )
-    for outcome in seen:
+    for outcome in explain_each(
+        classifier, _progress(list(names)), targets, top=asked.top, preset=localizer, boxes=False
+    ):
         if outcome.photo is None or outcome.explanation is None:
             failures += 1
             _print_failure(outcome, False)
             continue
-        name, folder = names[outcome.path], out or OUT
+        name = names[outcome.path]
         print(_classes_text(outcome))
         for number, detection in enumerate(outcome.explanation.objects):
             suffix = "map" if number == 0 else f"map-{number + 1}"
-            _tell(sheets.save_map(detection.saliency, _beside(folder, name, suffix)))
+            _tell(sheets.save_map(detection.saliency, _beside(out, name, suffix)))
         sheet = sheets.saliency_sheet(outcome.photo, outcome.explanation)
-        _tell(sheets.save(sheet, _beside(folder, name, "saliency")))
+        _tell(sheets.save(sheet, _beside(out, name, "saliency")))
     raise typer.Exit(1 if failures else 0)
 
 
 @app.command()
+@options
 def compare(
     photos: Photos,
-    model: Model = "lite0",
-    weights: Weights = None,
-    labels: LabelFile = None,
+    network: groups.Network,
     target: Annotated[
-        str | None, typer.Option(metavar="CLASS", help="Class to explain; the likeliest if left out.")
+        str | None,
+        typer.Option(metavar="CLASS", help="Class to explain.", show_default="the likeliest"),
     ] = None,
-    neuron: NeuronOption = None,
-    out: Out = None,
+    neuron: groups.Neuron = None,
+    out: Out = OUT,
 ) -> None:
-    """One sheet a photo: gradient, DeconvNet and guided maps, and the boxes of both presets, side by side."""
+    """One sheet per photo: gradient, DeconvNet and guided maps, and the boxes of both presets, side by side."""
     from deepinside.core.images import find_photos, read
     from deepinside.explanations import sheets
     from deepinside.explanations.compare import compare
@@ -194,7 +151,8 @@ def compare(
     if neuron and target:
         raise DeepInsideError("expected a neuron or a class, got both; give one of them")
     names = dict(find_photos(photos))
-    classifier, targets = _classifier(model, weights, labels, [target] if target else None)
+    classifier = _loaded(network)
+    targets = _classes(classifier, [target] if target else None)
     wanted = read_neuron(neuron) if neuron else targets[0] if targets else None
     failures = 0
     for path in _progress(list(names)):
@@ -209,31 +167,30 @@ def compare(
         for rule, each in seen.rules.items():
             print(f"  {rule:<10} {_rule_text(each)}")
         sheet = sheets.compare_sheet(photo, seen.rules, seen.presets)
-        _tell(sheets.save(sheet, _beside(out or OUT, names[path], "compare")))
+        _tell(sheets.save(sheet, _beside(out, names[path], "compare")))
     raise typer.Exit(1 if failures else 0)
 
 
 @app.command()
+@options
 def exciting(
     photos: Photos,
+    network: groups.Network,
     neuron: Annotated[
-        str, typer.Option(metavar="LAYER:CHANNEL", help="The neuron; its strongest place in each photo.")
+        str, typer.Option(metavar="LAYER:CHANNEL", help="The neuron, where it is strongest in each photo.")
     ],
-    model: Model = "lite0",
-    weights: Weights = None,
-    labels: LabelFile = None,
-    rule: Rule = "deconvnet",
+    rule: groups.Rule = "deconvnet",
     count: Annotated[int, typer.Option(min=1, help="How many photos.")] = 9,
-    out: Out = None,
+    out: Out = OUT,
 ) -> None:
-    """The photos of a folder that excite a neuron most, each with what comes back from it: one sheet."""
+    """The photos of a folder that excite a neuron most, each with its reconstruction from the neuron: one sheet."""
     from deepinside.core.images import find_photos, read
     from deepinside.explanations import sheets
     from deepinside.explanations.reconstruct import most_exciting, reconstruct
     from deepinside.gradients.targets import read_neuron
 
     names = dict(find_photos(photos))
-    classifier, _ = _classifier(model, weights, labels, None)
+    classifier = _loaded(network)
     wanted = read_neuron(neuron)
     found, failures = most_exciting(classifier, _progress(list(names)), wanted, count)
     for error in failures:
@@ -244,17 +201,16 @@ def exciting(
     for activation, path in found:
         print(f"  {activation:8.3f}  {path}")
     name = Path(f"{neuron.replace(':', '-').replace('@', '-')}.exciting.png")
-    _tell(sheets.save(sheets.exciting_sheet(shown), (out or OUT) / name))
+    _tell(sheets.save(sheets.exciting_sheet(shown), out / name))
     raise typer.Exit(1 if failures else 0)
 
 
 @app.command()
-def layers(model: Model = "lite0", weights: Weights = None, labels: LabelFile = None) -> None:
+@options
+def layers(network: groups.Network) -> None:
     """The layers one can look at, in the order in which they run: name, kind, shape, and grid if there is one."""
-    from deepinside.networks.layers import list_layers
-
-    classifier, _ = _classifier(model, weights, labels, None)
-    listed = list_layers(classifier.network.model, classifier.size)
+    classifier = _loaded(network)
+    listed = classifier.layers()
     width = max(len(layer.name) for layer in listed)
     for layer in listed:
         shape = " x ".join(map(str, layer.shape))
@@ -263,200 +219,147 @@ def layers(model: Model = "lite0", weights: Weights = None, labels: LabelFile = 
 
 
 @app.command()
+@options
 def evaluate(
     root: Annotated[Path, typer.Argument(help="An ILSVRC, VOC or COCO tree, or a table image,label,x0,y0,x1,y1.")],
-    model: Model = "lite0",
-    weights: Weights = None,
-    labels: LabelFile = None,
-    device: Device = None,
-    preset: Annotated[str, typer.Option(help="Recipes, separated by commas.")] = "best",
-    limit: Annotated[int | None, typer.Option(min=1, help="Judge only so many images, drawn by --seed.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the draws, the bootstrap and the transferred thresholds.")] = 0,
-    baselines: Annotated[bool, typer.Option(help="Grad-CAM and LayerCAM, where grad-cam is installed.")] = True,
-    faithful: Annotated[bool, typer.Option("--faithful", help="Insertion and deletion, 58 more passes a map.")] = False,
-    sanity: Annotated[int, typer.Option(min=0, metavar="N", help="Randomize the network's layers for N images.")] = 0,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures.")] = None,
-    csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write every image.")] = None,
-    sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw the best and worst cases.")] = None,
+    network: groups.Network,
+    judging: groups.Judging,
+    reports: groups.Reports,
 ) -> None:
-    """Localization error as ILSVRC measures it, beside boxes that no network drew."""
-    from deepinside.evaluation.localization import evaluate_command
-    from deepinside.explanations.presets import preset as preset_named
+    """Localization error as ILSVRC measures it, beside image-free baselines. An interrupted run is continued."""
+    from deepinside.core.terminal import print_table, track
+    from deepinside.data.boxes import read_samples
+    from deepinside.evaluation.journal import judge_on, kept_count
+    from deepinside.evaluation.localization import choose, summarized
+    from deepinside.evaluation.tables import notes, table
 
-    presets = [name.strip() for name in preset.split(",")]
-    for name in presets:
-        preset_named(name)
-    classifier, _ = _classifier(model, weights, labels, None, device)
-    evaluate_command(
-        root,
-        classifier,
-        presets,
-        limit=limit,
-        seed=seed,
-        baselines=baselines,
-        faithful=faithful,
-        sanity=sanity,
-        json_file=json_file,
-        csv_file=csv_file,
-        sheet=sheet,
-        progress=_progress,
-    )
+    asked = judging.asked()
+    reports.check()
+    samples = choose(list(read_samples(root)), judging.limit, judging.seed)
+    classifier = _loaded(network)
+    if kept := kept_count(classifier, samples, asked, OUT):
+        print(f"deepinside: going on after {kept} of {len(samples)} images", file=sys.stderr)
+    judged = track(judge_on(classifier, samples, asked, OUT), len(samples), "images")
+    evaluation = summarized(classifier, asked, judged)
+    print_table(table(evaluation))
+    print(notes(evaluation, judging.baselines))
+    for path in reports.written(evaluation):
+        _tell(path)
+    for line in evaluation.failure_lines():
+        print(line, file=sys.stderr)
+    raise typer.Exit(1 if evaluation.failures else 0)
 
 
 @app.command("class-image")
+@options
 def class_image(
+    network: groups.Network,
+    made: groups.ClassImages,
+    files: groups.ImageFiles,
     classes: Annotated[
         list[str] | None,
-        typer.Argument(metavar="CLASS...", help="By name, WordNet id or index.  [default: the paper's Figure 1]"),
+        typer.Argument(metavar="CLASS...", help="By name, WordNet id or index.", show_default="the paper's Figure 1"),
     ] = None,
-    model: Model = "lite0",
-    weights: Weights = None,
-    labels: LabelFile = None,
-    preset: Annotated[str, typer.Option(help="canonical, or paper for the paper's own.")] = "canonical",
-    neuron: Annotated[
-        list[str] | None,
-        typer.Option(metavar="LAYER:CHANNEL", help="Also a neuron or channel of any layer; may be repeated."),
-    ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Of gradient ascent.  [default: the preset's]")] = None,
-    seed: Annotated[int, typer.Option(help="Another seed shows other facets of a class.")] = 0,
-    facets: Annotated[int, typer.Option(min=1, help="So many pictures of each, from as many seeds.")] = 1,
-    posterior: Annotated[bool, typer.Option("--posterior", help="Raise the posterior in place of the score.")] = False,
-    gallery: Annotated[bool, typer.Option("--gallery", help="All classes, from where the last run stopped.")] = False,
-    animate: Annotated[str | None, typer.Option(metavar="KIND", help="Also the ascent, as gif or webp.")] = None,
-    out: Out = None,
 ) -> None:
-    """What a class looks like to the network: pictures that raise its score, and a sheet of them."""
-    from deepinside.class_images.gallery import Settings, class_images_command
+    """What a class looks like to the network: images that raise its score, and a sheet of them."""
+    from deepinside.class_images.gallery import Drawn, Gallery, chosen, draw_facets
     from deepinside.gradients.targets import read_neuron
 
-    classifier, indices = _classifier(model, weights, labels, classes)
-    class_images_command(
-        classifier,
-        [*(indices or []), *(read_neuron(text) for text in neuron or [])],
-        out or OUT,
-        Settings(preset, steps, seed, posterior),
-        facets=facets,
-        gallery=gallery,
-        animate=animate,
-    )
+    classifier = _loaded(network)
+    named: list[Target] = [*(_classes(classifier, classes) or []), *map(read_neuron, files.neuron or [])]
+    targets = chosen(classifier, named, every=files.gallery)
+    settings = made.settings(restart=files.gallery)
+    gallery = Gallery(classifier, files.out, settings, resume=files.gallery, animate=files.animate)
+    for event in _shown(draw_facets(gallery, targets, files.facets)):
+        if isinstance(event, Drawn):
+            _say(f"  {event.score:>9.4f}  {event.name:<32} -> {event.path}")
+        else:
+            _tell(event.path)
 
 
 @app.command("evaluate-class-images")
+@options
 def evaluate_class_images(
-    model: Model = "lite0",
-    weights: Weights = None,
-    judge: Annotated[
-        list[str] | None,
-        typer.Option(metavar="MODEL", help="Who has to recognize the pictures; may be repeated.  [default: lite1]"),
-    ] = None,
-    classes: Annotated[int, typer.Option(min=1, help="How many, evenly spread over all.")] = 200,
-    preset: Annotated[str, typer.Option(help="Whose pictures, separated by commas.")] = "canonical,paper,lucent",
-    steps: Annotated[int | None, typer.Option(min=1, help="Of gradient ascent.  [default: each preset's]")] = None,
-    seed: Annotated[int, typer.Option(help="Of the ascent.")] = 0,
+    network: groups.Network,
+    judging: groups.Recognition,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep the pictures here, and use those of an earlier run.")
+        Path | None, typer.Option(metavar="DIR", help="Keep the images here, and use those of an earlier run.")
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures.")] = None,
+    json_file: JsonFile = None,
 ) -> None:
-    """Whether networks that never saw a class image made recognize it."""
+    """Whether networks that a class image was not made with recognize it."""
     from deepinside.class_images.gallery import Settings
-    from deepinside.evaluation.recognition import evaluate_class_images_command
-    from deepinside.networks.classifier import load
+    from deepinside.core.terminal import print_table
+    from deepinside.evaluation.recognition import check_methods, classes_of_all, judged, spread, table, write_json
 
-    evaluate_class_images_command(
-        load(model, weights=weights),
-        [load(name) for name in judge or ["lite1"]],
-        [name.strip() for name in preset.split(",")],
-        classes=classes,
-        settings=Settings(steps=steps, seed=seed),
-        folder=out,
-        json_file=json_file,
-    )
+    methods, notes = check_methods(judging.methods)
+    model = _loaded(network)
+    judges = [_loaded(groups.Network(name, device=network.device)) for name in judging.judge or ["lite1"]]
+    classes = spread(judging.classes, classes_of_all(model, judges))
+    settings = Settings(steps=judging.steps, seed=judging.seed)
+    rows = list(_shown(judged(model, judges, methods, classes, settings, out)))
+    print_table(table(model.name, rows))
+    print("In percent of the classes, with 95% intervals, after rounding to 8-bit PNG.")
+    for note in notes:
+        print(note)
+    if json_file:
+        _tell(write_json(model.name, rows, json_file))
 
 
 @app.command()
+@options
 def train(
-    root: TrainingRoot,
-    out: Annotated[Path, typer.Option(metavar="RUN", help="The folder of the run; what is there is continued.")] = RUN,
-    recipe: RecipeName = "paper",
-    size: Side = None,
-    full: Full = None,
-    epochs: Epochs = None,
-    batch: Batch = None,
-    rate: Rate = None,
-    dropout: Dropout = 0.5,
-    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
-    workers: Workers = None,
-    device: TrainDevice = "auto",
-    precision: Precision = "auto",
+    root: groups.TrainingRoot,
+    training: groups.Training,
+    machine: groups.Machine,
+    out: Annotated[
+        Path, typer.Option(metavar="RUN", help="The folder of the run; a run that is in it is continued.")
+    ] = RUN,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard's files.")] = False,
 ) -> None:
     """Train the paper's ConvNet on pictures by class; under torchrun, with several processes or machines."""
-    from deepinside.training.recipe import recipe as recipe_named
-    from deepinside.training.train import Setup, train
+    from deepinside.training.train import train
 
-    chosen = recipe_named(recipe, epochs=epochs, batch=batch, rate=rate)
-    setup = Setup(chosen, size=size or 224, full=full, dropout=dropout, seed=seed)
-    train(
-        root,
-        out,
-        setup,
-        device=device,
-        precision=precision,
-        workers=_workers(workers),
-        tensorboard=tensorboard,
-        tell=_say,
-    )
+    setup = training.setup()
+    for event in _shown(train(root, out, setup, machine.resources(), tensorboard=tensorboard)):
+        _say(_training_text(event, setup.recipe.epochs))
 
 
 @app.command()
+@options
 def reproduce(
-    root: TrainingRoot,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the report and the run go.")] = OUT,
-    recipe: RecipeName = "paper",
-    size: Side = None,
-    full: Full = None,
-    epochs: Epochs = None,
-    batch: Batch = None,
-    rate: Rate = None,
-    dropout: Dropout = 0.5,
-    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
-    workers: Workers = None,
-    device: TrainDevice = "auto",
-    precision: Precision = "auto",
+    root: groups.TrainingRoot,
+    training: groups.Training,
+    machine: groups.Machine,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the report and the run.")] = OUT,
     limit: Annotated[int | None, typer.Option(min=1, help="Judge boxes on so many images only.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Of the class images, in place of the presets'.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Of the class images' ascent.", show_default="the presets'")
+    ] = None,
 ) -> None:
-    """The whole paper: train its ConvNet, look inside it, and write one page with every figure beside the paper's."""
-    from deepinside.reproduction.reproduce import Extent, reproduce
-    from deepinside.training.recipe import recipe as recipe_named
-    from deepinside.training.train import Setup
+    """The whole paper: train its ConvNet, explain it, and write one page with every figure beside the paper's."""
+    from deepinside.reproduction.reproduce import Extent, Report, reproduce
 
-    chosen = recipe_named(recipe, epochs=epochs, batch=batch, rate=rate)
-    reproduce(
-        root,
-        out,
-        Setup(chosen, size=size or 224, full=full, dropout=dropout, seed=seed),
-        Extent(judged=limit, steps=steps),
-        device=device,
-        precision=precision,
-        workers=_workers(workers),
-        tell=_say,
-        progress=_progress,
-    )
+    setup, extent = training.setup(), Extent(judged=limit, steps=steps)
+    for event in _shown(reproduce(root, out, setup, extent, machine.resources())):
+        if isinstance(event, Report):
+            _say(_report_text(event))
+            _tell(event.path)
+        else:
+            _say(_training_text(event, setup.recipe.epochs))
 
 
 @app.command()
 def models() -> None:
     """The classifiers one can name after --model."""
-    from deepinside.networks.classifier import listings
+    from deepinside.networks.sources import listings
 
     for line in listings():
         print(f"{line.spec:<18} {line.about}")
 
 
 def main() -> None:
-    """The entry point: what the user can mend is told in one line on standard error, with exit status 2."""
+    """The entry point: an error that the user can fix is one line on standard error, with exit status 2."""
     try:
         app()
     except DeepInsideError as error:
@@ -464,21 +367,21 @@ def main() -> None:
         sys.exit(2)
 
 
+def _loaded(network: groups.Network) -> Classifier:
+    """The classifier of a command; what is worth knowing about it goes to standard error."""
+    classifier = network.load()
+    for note in classifier.notes:
+        print(f"deepinside: {note}", file=sys.stderr)
+    return classifier
+
+
 def _complain(error: DeepInsideError | None) -> None:
     print(f"deepinside: {error}", file=sys.stderr)
 
 
-def _classifier(
-    model: str, weights: Path | None, labels: Path | None, target: Sequence[str] | None, device: str | None = None
-) -> tuple[Classifier, list[int] | None]:
-    """The network asked for, and the targets as class indices."""
-    from deepinside.core.labels import read_labels
-    from deepinside.networks.classifier import load
-
-    classifier = load(model, weights=weights, labels=read_labels(labels) if labels else None)
-    if device:
-        classifier.to(device)
-    return classifier, [classifier.labels.find(wanted) for wanted in target] if target else None
+def _classes(classifier: Classifier, names: Sequence[str] | None) -> list[int] | None:
+    """The indices of the classes with these names; None where no names are given."""
+    return [classifier.labels.find(name) for name in names] if names else None
 
 
 def _neuron_maps(classifier: Classifier, names: dict[Path, Path], neuron: str, rule: str, folder: Path) -> int:
@@ -515,10 +418,53 @@ def _rule_text(seen: Reconstruction | DeepInsideError) -> str:
 
 
 def _progress(items: Sequence[Item]) -> Iterable[Item]:
-    """A progress bar on standard error while the items are gone through, where somebody can see it."""
+    """Iterate over photos with a progress bar on standard error, if that is a terminal."""
     from deepinside.core.terminal import track
 
     return track(items, len(items), "photos")
+
+
+def _shown(events: Iterable[object]) -> Iterator[Any]:
+    """The events but for the progress, which is drawn as a bar on standard error, if that is a terminal."""
+    from deepinside.core.progress import Progress
+    from deepinside.core.terminal import bar
+
+    with ExitStack() as stack:
+        advance = None
+        for event in events:
+            if not isinstance(event, Progress):
+                yield event
+                continue
+            advance = advance or stack.enter_context(bar(event.what))
+            advance(event.done, event.total, event.what)
+
+
+def _training_text(event: Note | Epoch | Trained, epochs: int) -> str:
+    """What the leading process prints of a training event; `epochs` is the number of all epochs."""
+    from deepinside.core.progress import Note
+    from deepinside.training.train import Trained
+
+    if isinstance(event, Note):
+        return event.text
+    if isinstance(event, Trained):
+        return f"ten-crop test: top-1 {event.ten_crop[0]:.1%}, top-5 {event.ten_crop[1]:.1%}"
+    return (
+        f"epoch {event.epoch:>3}/{epochs}  learning rate {event.learning_rate:.2e}  loss {event.loss:.4f}  "
+        f"training top-1 {event.training_top1:.1%}  validation top-1 {event.top1:.1%}  top-5 {event.top5:.1%}  "
+        f"{event.images_per_second:.0f} images/s"
+    )
+
+
+def _report_text(report: Report) -> str:
+    """The errors of a reproduction on one line."""
+    trained = report.trained
+    line = f"top-1 error {1 - trained.curve[-1].top1:.1%}, ten crops {1 - trained.ten_crop[0]:.1%}"
+    if report.evaluation is None:
+        return f"{line}; no boxes, so no localization figure"
+    rows = report.evaluation.rows
+    methods = ("paper", "center_box", "whole_image")
+    told = ", ".join(f"{name} {rows[name].figures['top5_error'].value:.1%}" for name in methods)
+    return f"{line}; top-5 localization error: {told}"
 
 
 def _beside(folder: Path, name: Path, what: str) -> Path:
@@ -567,14 +513,6 @@ def _classes_text(outcome: Outcome) -> str:
 
 def _say(line: str) -> None:
     print(line, flush=True)
-
-
-def _workers(asked: int | None) -> int:
-    """Each training process on a machine gets its part of the cores; with two cores or less nothing is gained."""
-    if asked is not None:
-        return asked
-    each = (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return 0 if each <= 2 else min(each - 1, 16)
 
 
 def _tell(path: Path, as_json: bool = False) -> None:

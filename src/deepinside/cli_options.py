@@ -1,0 +1,308 @@
+"""The options of the command line, in groups that several commands share. Each default stands here once.
+
+A group is a frozen dataclass whose fields are annotated as typer wants them. A command that is decorated with `options`
+takes groups as parameters: typer sees one flat signature, and the command gets the groups. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import wraps
+from inspect import Parameter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+if TYPE_CHECKING:
+    from deepinside.class_images.gallery import Settings
+    from deepinside.evaluation.localization import Judging as Asked
+    from deepinside.evaluation.results import Evaluation
+    from deepinside.networks.classifier import Classifier
+    from deepinside.training.train import Resources, Setup
+
+OUT = Path("deepinside-out")
+RUN = Path("deepinside-run")
+
+
+def options(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command take groups of options, which are parameters whose annotation is a dataclass.
+
+    A parameter's default, if it has one, is a group whose values are this command's own defaults.
+
+    >>> @dataclass(frozen=True)
+    ... class Size:
+    ...     width: int = 3
+    ...     height: int = 2
+    >>> @options
+    ... def area(size: Size, unit: str = "px") -> None:
+    ...     print(size.width * size.height, unit)
+    >>> inspect.signature(area)
+    <Signature (*, width: int = 3, height: int = 2, unit: str = 'px') -> None>
+    >>> area(width=5)
+    10 px
+    """
+    kinds = get_type_hints(command, include_extras=True)
+    parameters = inspect.signature(command).parameters.values()
+    flat = {each.name: list(_flat(each, kinds[each.name])) for each in parameters}
+
+    @wraps(command)
+    def flattened(**given: Any) -> None:
+        values = {each.name: each.default for parts in flat.values() for each in parts} | given
+        command(
+            **{
+                name: kinds[name](**{each.name: values[each.name] for each in parts})
+                if is_dataclass(kinds[name])
+                else values[name]
+                for name, parts in flat.items()
+            }
+        )
+
+    signature = inspect.Signature([each for parts in flat.values() for each in parts], return_annotation=None)
+    flattened.__signature__ = signature  # type: ignore[attr-defined]
+    flattened.__annotations__ = {each.name: each.annotation for each in signature.parameters.values()}
+    return flattened
+
+
+def _flat(parameter: Parameter, kind: Any) -> Iterator[Parameter]:
+    """The parameters that typer sees in place of one of a command: itself, or one for each field of its group."""
+    if not is_dataclass(kind):
+        yield parameter.replace(annotation=kind, kind=Parameter.KEYWORD_ONLY)
+        return
+    kinds = get_type_hints(kind, include_extras=True)
+    for each in fields(kind):
+        default = each.default if parameter.default is Parameter.empty else getattr(parameter.default, each.name)
+        default = Parameter.empty if default is MISSING else default
+        yield Parameter(each.name, Parameter.KEYWORD_ONLY, default=default, annotation=kinds[each.name])
+
+
+# ---------------------------------------------------------------------------------------------------- single parameters
+
+Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_FOLDER...", help="Photos, or folders of them.")]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="The folder that images are written to.")]
+OptionalOut = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="The folder that images are written to.", show_default=str(OUT))
+]
+JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures.")]
+TrainingRoot = Annotated[
+    Path,
+    typer.Argument(metavar="ROOT", help="An ILSVRC tree, train/CLASS and val/CLASS, CLASS folders, or .tar archives."),
+]
+Top = Annotated[int, typer.Option(min=1, help="How many of the likeliest classes to explain.")]
+Rule = Annotated[str, typer.Option(help="How rectifiers pass the signal backwards: gradient, deconvnet or guided.")]
+Neuron = Annotated[
+    str | None,
+    typer.Option(
+        "--neuron",
+        metavar="LAYER:CHANNEL",
+        help="A neuron in place of a class; @ROW,COLUMN selects its position on the layer's grid.",
+    ),
+]
+
+
+# --------------------------------------------------------------------------------------------------------------- groups
+
+
+@dataclass(frozen=True)
+class Network:
+    """The network of a command, and where it runs."""
+
+    model: Annotated[str, typer.Option(help="The classifier; `deepinside models` lists them.")] = "lite0"
+    weights: Annotated[Path | None, typer.Option(help="Local .safetensors or .pth in place of published weights.")] = (
+        None
+    )
+    labels: Annotated[Path | None, typer.Option(help="Class names, one per line, in the network's order.")] = None
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1 or mps.", show_default="cpu")
+    ] = None
+
+    def load(self) -> Classifier:
+        """The classifier, on its device. Raises `DeepInsideError` where it cannot be had."""
+        from deepinside.core.labels import read_labels
+        from deepinside.networks.sources import load
+
+        classifier = load(self.model, weights=self.weights, labels=read_labels(self.labels) if self.labels else None)
+        return classifier.to(self.device) if self.device else classifier
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What to explain of a photo, and by which localizer."""
+
+    target: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CLASS", help="Class to explain, by name, WordNet id or index; may be repeated."),
+    ] = None
+    top: Top = 5
+    preset: Annotated[str, typer.Option(help="best, or paper for the paper's own.")] = "best"
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Where the gradient is taken, and how it is back-propagated."""
+
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Take the gradient at this layer; `deepinside layers` lists names.",
+            show_default="the image",
+        ),
+    ] = None  # fmt: skip
+    rule: Rule = "gradient"
+    neuron: Neuron = None
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What `evaluate` judges, and by which measures."""
+
+    preset: Annotated[str, typer.Option(help="Presets, separated by commas.")] = "best"
+    limit: Annotated[int | None, typer.Option(min=1, help="Judge only so many images, drawn by --seed.")] = None
+    seed: Annotated[int, typer.Option(help="Of the draws, the bootstrap and the transferred thresholds.")] = 0
+    baselines: Annotated[bool, typer.Option(help="Judge Grad-CAM and LayerCAM as well.")] = True
+    faithful: Annotated[
+        bool, typer.Option("--faithful", help="Insertion and deletion, 58 more forward passes per map.")
+    ] = False
+    sanity: Annotated[int, typer.Option(min=0, metavar="N", help="Randomize the network's layers for N images.")] = 0
+
+    def asked(self) -> Asked:
+        """The same for `judge_each`. Raises `DeepInsideError` for an unknown preset."""
+        from deepinside.evaluation.localization import Judging
+
+        presets = [name.strip() for name in self.preset.split(",")]
+        return Judging(presets, self.seed, self.baselines, self.faithful, self.sanity)
+
+
+@dataclass(frozen=True)
+class Reports:
+    """The files that `evaluate` writes besides its table."""
+
+    json_file: JsonFile = None
+    csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write every image.")] = None
+    sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw the best and worst cases.")] = None
+
+    def check(self) -> None:
+        """Raise `DeepInsideError`, before hours of work, for a place that cannot be written."""
+        from deepinside.core.errors import check_writable
+
+        for path in (self.json_file, self.csv_file, self.sheet):
+            if path:
+                check_writable(path)
+
+    def written(self, evaluation: Evaluation) -> Iterator[Path]:
+        """Write the files that were asked for, and name each. The sheet shows the first preset's cases."""
+        from deepinside.evaluation.tables import cases_sheet, write_csv, write_json
+        from deepinside.explanations import sheets
+
+        if self.json_file:
+            yield write_json(evaluation, self.json_file)
+        if self.csv_file:
+            yield write_csv(evaluation, self.csv_file)
+        if self.sheet:
+            yield sheets.save(cases_sheet(evaluation, next(iter(evaluation.rows))), self.sheet)
+
+
+@dataclass(frozen=True)
+class ClassImages:
+    """How class images are made."""
+
+    preset: Annotated[str, typer.Option(help="canonical, or paper for the paper's own.")] = "canonical"
+    steps: Annotated[int | None, typer.Option(min=1, help="Of gradient ascent.", show_default="the preset's")] = None
+    seed: Annotated[int, typer.Option(help="Another seed shows other facets of a class.")] = 0
+    posterior: Annotated[bool, typer.Option("--posterior", help="Raise the posterior in place of the score.")] = False
+
+    def settings(self, restart: bool = False) -> Settings:
+        """The same for a gallery."""
+        from deepinside.class_images.gallery import Settings
+
+        return Settings(self.preset, self.steps, self.seed, self.posterior or None, restart)
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Which class images are drawn, and what is written of them."""
+
+    neuron: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LAYER:CHANNEL", help="Also a neuron or channel of any layer; may be repeated."),
+    ] = None
+    facets: Annotated[int, typer.Option(min=1, help="So many images of each, from as many seeds.")] = 1
+    gallery: Annotated[bool, typer.Option("--gallery", help="All classes; those of an interrupted run are kept.")] = (
+        False
+    )
+    animate: Annotated[str | None, typer.Option(metavar="KIND", help="Also the ascent, as gif or webp.")] = None
+    out: Out = OUT
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """Whose class images are judged, and by whom."""
+
+    judge: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODEL", help="A network that has to recognize the images; may be repeated.", show_default="lite1"
+        ),
+    ] = None
+    classes: Annotated[int, typer.Option(min=1, help="How many, evenly spread over all.")] = 200
+    preset: Annotated[str, typer.Option(help="Whose images, separated by commas.")] = "canonical,paper,lucent"
+    steps: Annotated[int | None, typer.Option(min=1, help="Of gradient ascent.", show_default="each preset's")] = None
+    seed: Annotated[int, typer.Option(help="Of the ascent.")] = 0
+
+    @property
+    def methods(self) -> list[str]:
+        """The names of those whose images are judged."""
+        return [name.strip() for name in self.preset.split(",")]
+
+
+@dataclass(frozen=True)
+class Training:
+    """The recipe and the network of a training run."""
+
+    recipe: Annotated[str, typer.Option(help="paper, or modern: fewer epochs, for small data sets.")] = "paper"
+    size: Annotated[int, typer.Option(min=32, help="Height and width of what the network sees, in pixels.")] = 224
+    hidden_units: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of each hidden fully connected layer.", show_default="4096; 1024 below 128 pixels"),
+    ] = None
+    epochs: Annotated[int | None, typer.Option(min=1, show_default="the recipe's")] = None
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="Pictures per step, all processes together.", show_default="the recipe's"),
+    ] = None
+    learning_rate: Annotated[float | None, typer.Option(show_default="the recipe's")] = None
+    dropout: Annotated[float, typer.Option(min=0, max=0.99, help="Share of hidden units dropped in training.")] = 0.5
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0
+
+    def setup(self) -> Setup:
+        """The same for `train`. Raises `DeepInsideError` for an unknown recipe and numbers that are not positive."""
+        from deepinside.training.recipe import recipe
+        from deepinside.training.train import Setup
+
+        chosen = recipe(self.recipe, epochs=self.epochs, batch=self.batch, learning_rate=self.learning_rate)
+        return Setup(chosen, self.size, self.hidden_units, self.dropout, self.seed)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a training run computes with."""
+
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Processes that read pictures ahead.", show_default="by the number of cores"),
+    ] = None
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto"
+    precision: Annotated[str, typer.Option(help="float32, bfloat16, or auto: bfloat16 where the hardware has it.")] = (
+        "auto"
+    )
+
+    def resources(self) -> Resources:
+        """The same for `train`. Each process on a machine gets its share of the cores for reading."""
+        from deepinside.training.train import Resources
+
+        share = (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        by_cores = 0 if share <= 2 else min(share - 1, 16)  # with two cores or fewer, nothing is gained
+        return Resources(self.device, self.precision, by_cores if self.workers is None else self.workers)
