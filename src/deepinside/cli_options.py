@@ -10,7 +10,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from functools import wraps
+from functools import cache, wraps
 from inspect import Parameter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from deepinside.class_images.gallery import Settings
     from deepinside.evaluation.localization import Judging as Asked
     from deepinside.evaluation.results import Evaluation
@@ -69,14 +71,27 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
 
 def _flat(parameter: Parameter, kind: Any) -> Iterator[Parameter]:
     """The parameters that typer sees in place of one of a command: itself, or one for each field of its group."""
-    if not is_dataclass(kind):
+    if not (isinstance(kind, type) and is_dataclass(kind)):
         yield parameter.replace(annotation=kind, kind=Parameter.KEYWORD_ONLY)
         return
+    for each in _of_group(kind):
+        own = each.default if parameter.default is Parameter.empty else getattr(parameter.default, each.name)
+        yield each.replace(default=own)
+
+
+@cache
+def _of_group(kind: type[DataclassInstance]) -> tuple[Parameter, ...]:
+    """A parameter for each field of a group, read once however many commands take it."""
     kinds = get_type_hints(kind, include_extras=True)
-    for each in fields(kind):
-        default = each.default if parameter.default is Parameter.empty else getattr(parameter.default, each.name)
-        default = Parameter.empty if default is MISSING else default
-        yield Parameter(each.name, Parameter.KEYWORD_ONLY, default=default, annotation=kinds[each.name])
+    return tuple(
+        Parameter(
+            each.name,
+            Parameter.KEYWORD_ONLY,
+            default=Parameter.empty if each.default is MISSING else each.default,
+            annotation=kinds[each.name],
+        )
+        for each in fields(kind)
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- single parameters

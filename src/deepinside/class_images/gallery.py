@@ -257,7 +257,7 @@ def final_scores(
     classifier: Classifier, targets: Sequence[Target], images: Float[Tensor, "k 3 height width"]
 ) -> list[float]:
     """The score of each picture as its file will have it: the whole picture, rounded to 8 bits."""
-    rounded = (images * 255).round() / 255
+    rounded = (images.to(classifier.device) * 255).round() / 255
     with borrowed(classifier.fast, rounded) as private:
         return [float(score) for score in look_at(private, rounded, score_of(targets)).scores[:, 0]]
 
