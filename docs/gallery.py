@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/neurons.md: `python docs/gallery.py`, with SqueezeNet's if its weights are at hand."""
+"""Make the images of docs/neurons.md: `python docs/gallery.py`. SqueezeNet's need its weights, see examples/."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SQUEEZENET = f"{REPOSITORY / 'examples' / 'squeezenet.py'}:squeezenet"
 
 
 def compared(classifier: di.Classifier, name: str, file: str) -> None:
-    """The three rules and both presets on one photo."""
+    """The three rules and all presets on one photo."""
     photo = di.read(REPOSITORY / "photos" / f"{name}.jpg")
     seen = compare(classifier, photo)
     print(sheets.save(sheets.compare_sheet(photo, seen.rules, seen.presets), IMAGES / file))
 
 
 def excited(classifier: di.Classifier, neuron: di.Neuron, file: str) -> None:
-    """The photos that excite a neuron most, with DeconvNet's reconstructions."""
+    """The photos that excite a neuron most, with reconstructions by DeconvNet."""
     photos = [path for path, _ in find_photos([REPOSITORY / "photos"])]
     found, _ = most_exciting(classifier, photos, neuron)
     shown = [(di.read(path), di.reconstruct(classifier, path, neuron, rule="deconvnet")) for _, path in found]
@@ -31,7 +31,7 @@ def excited(classifier: di.Classifier, neuron: di.Neuron, file: str) -> None:
 
 
 def main() -> None:
-    """Every picture, one after the other."""
+    """Make all images."""
     compared(di.load("lite0"), "cat", "compare-lite0.png")
     try:
         squeezenet = di.load(SQUEEZENET)

@@ -1,10 +1,10 @@
-"""Your own network in `deepinside`: SqueezeNet 1.1 with the weights of its authors, from a file of arrays.
+"""A network of your own in `deepinside`: SqueezeNet 1.1 with the weights of its authors, from a file of arrays.
 
     deepinside localize photos --model examples/squeezenet.py:squeezenet
 
-A name after the colon is a `Classifier`, an `nn.Module` that takes RGB in [0, 1], or a function that returns either.
-The arrays are looked for in the file that SQUEEZENET_NPZ names, or else in `shared/weights` beside the repository; each
-is named as the original layer (`fire2/squeeze1x1.weight`), in (out, in, height, width).
+The name after the colon is a `Classifier`, an `nn.Module` that takes RGB in [0, 1], or a function that returns either.
+The arrays are read from the file that the environment variable SQUEEZENET_NPZ names, or from `shared/weights` beside the
+repository. They are named as the original layers (`fire2/squeeze1x1.weight`), with shape (out, in, height, width).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PARTS = {"squeeze": "squeeze1x1", "expand1x1": "expand1x1", "expand3x3": "expand
 
 
 class SqueezeNet(nn.Module):
-    """torchvision's layers; the class score is the mean of `conv10` before a rectifier, so that it may be negative."""
+    """torchvision's layers; a class score is the mean of `conv10` without a rectifier, so that it can be negative."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,16 +38,18 @@ class SqueezeNet(nn.Module):
 
 
 def squeezenet() -> Classifier:
-    """The network with its authors' weights. They saw BGR in 0..255 less a mean color; here it is RGB in [0, 1]."""
+    """The network with its authors' weights, for RGB in [0, 1]; they used BGR in 0 to 255 minus a mean color."""
     beside = Path(__file__).parents[2] / "shared" / "weights" / "squeezenet_v1_1.npz"
     path = Path(os.environ.get("SQUEEZENET_NPZ", beside))
     if not path.is_file():
-        raise DeepInsideError(f"{path}: expected SqueezeNet's arrays; name their file in SQUEEZENET_NPZ")
+        raise DeepInsideError(
+            f"{path}: expected SqueezeNet's arrays, found no such file; set SQUEEZENET_NPZ to their path"
+        )
     arrays = np.load(path)
     network = SqueezeNet()
     layers = {"conv1": network.features[0], "conv10": network.conv10}
-    for fire, place in FIRES.items():
-        layers |= {f"{fire}/{array}": getattr(network.features[place], part) for part, array in PARTS.items()}
+    for fire, index in FIRES.items():
+        layers |= {f"{fire}/{array}": getattr(network.features[index], part) for part, array in PARTS.items()}
     with torch.no_grad():
         for name, layer in layers.items():
             layer.weight.copy_(torch.from_numpy(arrays[f"{name}.weight"]))
