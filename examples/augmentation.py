@@ -1,4 +1,4 @@
-"""What training does to a picture, as a contact sheet: one row a photo, the photo and then what the network is shown.
+"""Augmentation in training as a contact sheet: one row per photo, with the photo and then its augmented views.
 
 python examples/augmentation.py photos docs/images/augmentation.png
 """
@@ -18,15 +18,15 @@ SIZE, SIDE, VIEWS = 128, 146, 4
 
 
 def sheet(folder: Path, out: Path) -> None:
-    """Each photo as it is, then in four views by the paper's recipe and four by the modern one."""
+    """Each photo, then four views by the paper's recipe and four by the modern one."""
     photos = merged(survey([Entry(path, 0) for path in sorted(folder.glob("*.jpg"))], SIDE, keep=True), SIDE)
     mean, axes = photos.mean_image(SIZE), photos.color_axes()
     start = (SIDE - SIZE) // 2
     tiles = []
-    for number, picture in enumerate(photos.pixels):
-        tiles.append(picture[None, :, start : start + SIZE, start : start + SIZE].float() / 255)
+    for number, image in enumerate(photos.pixels):
+        tiles.append(image[None, :, start : start + SIZE, start : start + SIZE].float() / 255)
         for recipe in RECIPES.values():
-            copies = picture.expand(VIEWS, -1, -1, -1)
+            copies = image.expand(VIEWS, -1, -1, -1)
             tiles.append(augment(copies, draws(VIEWS, number, 2), recipe.augmentation, mean, axes))
     save_image(make_grid(torch.cat(tiles).clamp(0, 1), nrow=1 + VIEWS * len(RECIPES), pad_value=1.0), out)
 

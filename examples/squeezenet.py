@@ -3,8 +3,8 @@
     deepinside localize photos --model examples/squeezenet.py:squeezenet
 
 The name after the colon is a `Classifier`, an `nn.Module` that takes RGB in [0, 1], or a function that returns either.
-The arrays are read from the file that the environment variable SQUEEZENET_NPZ names, or from `shared/weights` beside the
-repository. They are named as the original layers (`fire2/squeeze1x1.weight`), with shape (out, in, height, width).
+The arrays are read from the file that the environment variable SQUEEZENET_NPZ names, or from `shared/weights` beside
+the repository. They are named as the original layers (`fire2/squeeze1x1.weight`), with shape (out, in, height, width).
 """
 
 from __future__ import annotations
