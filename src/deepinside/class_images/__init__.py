@@ -1,1 +1,1 @@
-"""Images that a class or a neuron likes best (Sect. 2), and galleries of them."""
+"""Class images: gradient ascent on the score of a class or a neuron (Sect. 2), and galleries of the results."""

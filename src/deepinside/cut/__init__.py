@@ -1,1 +1,1 @@
-"""The exact minimum cut and what it costs: color mixtures, contrast, and the network's own features (Sect. 3.2)."""
+"""The exact minimum cut and its costs: color mixtures, contrast, and the network's own features (Sect. 3.2)."""

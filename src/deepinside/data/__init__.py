@@ -1,1 +1,1 @@
-"""Data sets as they are shipped: boxes to judge by, pictures by class to train on, and their loading."""
+"""Data sets in their published layouts: ground-truth boxes, images by class for training, and loading."""

@@ -1,1 +1,1 @@
-"""How good it is: localization error as ILSVRC judges it, and recognition of class images by other networks."""
+"""Evaluation: localization error by the rules of ILSVRC, and recognition of class images by other networks."""

@@ -1,1 +1,1 @@
-"""From a photo to what the network saw in it: maps, masks, boxes, and the files and sheets made of them."""
+"""Explanations of photos: maps, masks and boxes, and the sheets and files made from them."""

@@ -1,1 +1,1 @@
-"""Gradients of any score at any layer under any rectifier rule (Sect. 3.1 and 4), on any `nn.Module`."""
+"""Gradients of any score at any layer, under any rectifier rule (Sect. 3.1 and 4), for any `nn.Module`."""

@@ -1,1 +1,1 @@
-"""Where classifiers come from, their layers, and the paper's own ConvNet (Sect. 1)."""
+"""Classifiers and their sources, weights and layers, and the paper's own ConvNet (Sect. 1)."""

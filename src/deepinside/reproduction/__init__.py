@@ -1,1 +1,1 @@
-"""The whole paper on one data set, as one page."""
+"""The whole paper on one data set, as one HTML page."""

@@ -1,1 +1,1 @@
-"""Training the paper's ConvNet (Sect. 1): the recipe, the augmentation, and one or several processes."""
+"""Training of the paper's ConvNet (Sect. 1): recipes, augmentation, and one or several processes."""
