@@ -1,4 +1,4 @@
-"""What long work tells while it runs. The library prints nothing: it yields these, and a shell prints and draws them."""
+"""Events that long work yields besides its results. The library prints nothing: the command prints and draws them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one part of the work is: `done` of `total` steps or pictures, under the name of the part."""
+    """The progress of one part of the work: `done` of `total` steps or images, and the name of the part."""
 
     what: str
     done: int
@@ -16,6 +16,6 @@ class Progress:
 
 @dataclass(frozen=True)
 class Note:
-    """A line for the user: what was found, or what to be warned of."""
+    """A line for the user: a finding or a warning."""
 
     text: str
