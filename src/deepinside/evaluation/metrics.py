@@ -1,6 +1,6 @@
-"""Metrics of boxes and maps: pure functions of arrays, each with its source, and bootstrap intervals for all.
+"""Metrics of boxes and maps: pure functions of arrays, each with its source, and bootstrap intervals.
 
-Shapes: n images, t thresholds, m ground-truth boxes (m, 4) as (x0, y0, x1, y1) in photo pixels, draws of a bootstrap.
+Shapes: n images, t thresholds, m ground-truth boxes (m, 4) as (x0, y0, x1, y1) in photo pixels, `draws` resamples.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from torchvision.transforms.functional import gaussian_blur
 from deepinside.core.geometry import Box, Frame
 from deepinside.cut.graphcut import largest_component
 from deepinside.gradients.logits import logits_of
-from deepinside.gradients.probe import borrowed, frozen
+from deepinside.gradients.private import borrowed, private_view
 from deepinside.gradients.saliency import chunk_size
 
-TOP = 5  # guesses an image, by the challenge's rule
-ENOUGH = 0.5  # the IoU from which a box is right, likewise
+TOP = 5  # predictions per image, by the rules of the challenge
+CORRECT_IOU = 0.5  # the smallest IoU of a correct box, likewise
 LEVELS = (0.3, 0.5, 0.7)  # IoU levels of MaxBoxAcc (Choe et al. 2020)
 THRESHOLDS = np.arange(1, 20) / 20  # fractions of a map's maximum
-BINS = 100  # of map values, for precision and recall of pixels
-DRAWS = 1000  # resamples of a bootstrap
-STAGES = (0.25, 0.5, 0.75, 1.0)  # shares of the layers, from the top, that the sanity check draws anew
-STEPS = 28  # pictures of an insertion or deletion curve: 224 x 8 pixels a step at 224 x 224, as in RISE
+BINS = 100  # of the histograms of map values, for precision and recall of pixels
+DRAWS = 1000  # resamples of the bootstrap
+STAGES = (0.25, 0.5, 0.75, 1.0)  # shares of the layers, from the top, that the sanity check randomizes
+STEPS = 28  # of an insertion or deletion curve: 224 x 8 pixels per step at 224 x 224, as in RISE
 
 Map = Float[np.ndarray, "height width"]
 Statistic = Callable[[Float[np.ndarray, "draws n"]], Float[np.ndarray, " draws"]]
@@ -45,7 +45,7 @@ class Estimate(NamedTuple):
 
 
 def best_iou(boxes: Float[np.ndarray, "*n 4"], truths: Float[np.ndarray, "m 4"]) -> Float[np.ndarray, "*n"]:
-    """The intersection over union of each box with the ground-truth box that it fits best, in [0, 1].
+    """The largest intersection over union of each box with any ground-truth box, in [0, 1].
 
     >>> best_iou(np.array([[0.0, 0, 10, 10]]), np.array([[5.0, 0, 15, 10], [50, 50, 60, 60]]))
     array([0.33333333])
@@ -58,29 +58,23 @@ def best_iou(boxes: Float[np.ndarray, "*n 4"], truths: Float[np.ndarray, "m 4"])
 
 
 def localized(ranks: Int[np.ndarray, " n"], ious: Float[np.ndarray, " n"], top: int) -> Bool[np.ndarray, " n"]:
-    """Which images are right by the challenge's rule (Russakovsky et al. 2015, Sect. 4.2).
+    """Which images are localized by the rules of the challenge (Russakovsky et al. 2015, Sect. 4.2).
 
-    One of the `top` (label, box) pairs has the true label and IoU >= 0.5 with any ground-truth box of that label.
+    One of the `top` pairs of label and box must have the true label and IoU >= 0.5 with any ground-truth box of it.
 
     Args:
-        ranks: the place of the true label among the predicted ones, from 0; anything from `top` on is a miss.
-        ious: of the box that was given for the true label.
-        top: how many guesses there are.
+        ranks: the rank of the true label among the predictions, from 0; `top` or more is a miss.
+        ious: of the box that was predicted for the true label.
+        top: the number of predictions.
 
     >>> localized(np.array([0, 1, 0]), np.array([0.6, 0.6, 0.4]), top=1)
     array([ True, False, False])
     """
-    return np.asarray((ranks < top) & (ious >= ENOUGH))
-
-
-def center_box(width: int, height: int) -> Box:
-    """The centered box of half the photo's area: both sides times the square root of 1/2."""
-    left, top = width * (1 - math.sqrt(0.5)) / 2, height * (1 - math.sqrt(0.5)) / 2
-    return Box(left, top, width - left, height - top)
+    return np.asarray((ranks < top) & (ious >= CORRECT_IOU))
 
 
 def pointing_game(map: Map, frame: Frame, truths: Float[np.ndarray, "m 4"]) -> bool:
-    """Whether the map's maximum, the first in reading order, lies in a ground-truth box (Zhang et al. 2016)."""
+    """Whether the maximum of the map (the first in reading order) is in a ground-truth box (Zhang et al. 2016)."""
     row, column = divmod(int(map.argmax()), map.shape[1])
     point = frame.to_photo(Box(column + 0.5, row + 0.5, column + 0.5, row + 0.5))
     x, y = point.x0, point.y0
@@ -95,14 +89,14 @@ def threshold_boxes(map: Map, frame: Frame) -> Float[np.ndarray, "t 4"]:
 
 
 def oracle_choice(scores: Float[np.ndarray, "n t"]) -> Int[np.ndarray, " n"]:
-    """For every image the threshold that is best over all of them: an upper bound, chosen on the images it is for."""
+    """For every image, the index of the threshold that is best on all of these images, which gives an upper bound."""
     return np.full(len(scores), scores.mean(axis=0).argmax())
 
 
 def transferred_choice(scores: Float[np.ndarray, "n t"], seed: int) -> Int[np.ndarray, " n"]:
-    """For every image the threshold that is best over the other half of the images; the halves are drawn by `seed`.
+    """For every image, the index of the threshold that is best on the other half of the images, which `seed` draws.
 
-    A single image has nothing to learn from and gets the middle threshold.
+    A single image gets the middle threshold, since there is no other half.
     """
     if len(scores) < 2:
         return np.full(len(scores), scores.shape[1] // 2)
@@ -117,7 +111,7 @@ def mask_iou(
     marked: Bool[np.ndarray, "rows columns"],
     void: Bool[np.ndarray, "rows columns"],
 ) -> float:
-    """Intersection over union of a mask with the marked pixels; void pixels count neither way."""
+    """Intersection over union of a mask with the marked pixels; void pixels are ignored."""
     mask = mask & ~void
     union = np.count_nonzero(mask | marked)
     return np.count_nonzero(mask & marked) / union if union else 0.0
@@ -128,7 +122,7 @@ def pixel_counts(
     marked: Bool[np.ndarray, "rows columns"],
     void: Bool[np.ndarray, "rows columns"],
 ) -> Int[np.ndarray, "2 bins"]:
-    """How many marked and how many other pixels have each map value, the map stretched to [0, 1] first."""
+    """Histograms of the map's values, rescaled to [0, 1], for marked and other pixels; void pixels are ignored."""
     low, high = float(values.min()), float(values.max())
     unit = (values - low) / (high - low) if high > low else np.zeros_like(values)
     bins = np.minimum((unit * BINS).astype(np.int64), BINS - 1)
@@ -136,10 +130,10 @@ def pixel_counts(
 
 
 def pixel_average_precision(counts: Float[np.ndarray, "*batch 2 bins"]) -> Float[np.ndarray, "*batch"]:
-    """PxAP (Choe et al. 2020): the area under precision over recall of all pixels of all images, as thresholds fall."""
+    """PxAP (Choe et al. 2020): the area under the precision-recall curve of the pixels of all images."""
     inside, outside = np.moveaxis(np.cumsum(counts[..., ::-1], axis=-1), -2, 0)
-    kept, all_inside = inside + outside, inside[..., -1:]
-    precision = np.divide(inside, kept, out=np.zeros_like(inside), where=kept > 0)
+    above, all_inside = inside + outside, inside[..., -1:]
+    precision = np.divide(inside, above, out=np.zeros_like(inside), where=above > 0)
     recall = np.divide(inside, all_inside, out=np.zeros_like(inside), where=all_inside > 0)
     return np.asarray((precision * np.diff(recall, axis=-1, prepend=0)).sum(axis=-1))
 
@@ -149,55 +143,56 @@ def faithfulness(
 ) -> tuple[float, float]:
     """The insertion and the deletion AUC of a map (Petsiuk et al. 2018, RISE), in [0, 1].
 
-    Pixels go from the map's highest to its lowest. Insertion puts them into the blurred image: a good map lifts the
-    class's probability early, so high is good. Deletion replaces them by the image's mean color: low is good.
+    Pixels are processed from the largest to the smallest value of the map. Insertion copies them into a blurred image:
+    a good map raises the probability of the class early, so higher is better. Deletion replaces them by the mean color
+    of the image, so lower is better.
     """
     order = np.argsort(-map, axis=None, kind="stable")
-    place = torch.empty(map.size, dtype=torch.long)
-    place[torch.from_numpy(order)] = torch.arange(map.size)
+    rank = torch.empty(map.size, dtype=torch.long)
+    rank[torch.from_numpy(order)] = torch.arange(map.size)
     steps = torch.linspace(0, map.size, STEPS + 1).round()
-    changed = (place.view(1, 1, *map.shape) < steps.view(-1, 1, 1, 1)).to(image.device)
+    changed = (rank.view(1, 1, *map.shape) < steps.view(-1, 1, 1, 1)).to(image.device)
     side = min(11, 2 * ((min(map.shape) + 1) // 2) - 1)
     blurred = gaussian_blur(image, [side, side], [5.0, 5.0])
     mean = image.mean(dim=(2, 3), keepdim=True)
-    pictures = (torch.where(changed, image, blurred), torch.where(changed, mean, image))
-    insertion, deletion = (_probabilities(network, batch, target) for batch in pictures)
+    curves = (torch.where(changed, image, blurred), torch.where(changed, mean, image))
+    insertion, deletion = (_probabilities(network, batch, target) for batch in curves)
     return _area_under(insertion), _area_under(deletion)
 
 
 def rank_correlation(one: Map, other: Map) -> float:
-    """Spearman's rank correlation of two maps, the measure of Adebayo et al. 2018; 0 where a map is flat."""
+    """Spearman's rank correlation of two maps, as in Adebayo et al. 2018; 0 if a map is constant."""
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return 0.0
     return float(stats.spearmanr(one, other, axis=None).statistic)
 
 
 def randomized(network: nn.Module, share: float, seed: int) -> nn.Module:
-    """A copy of the network whose topmost layers, a `share` of them, have forgotten what they learned.
+    """A copy of the network in which a `share` of the layers, from the top, has random parameters.
 
-    The cascading randomization of Adebayo et al. 2018: every parameter of those layers is drawn anew, from a normal
-    distribution of its own mean and spread, so that activations keep their scale.
+    This is the cascading randomization of Adebayo et al. 2018. Each parameter is drawn from a normal distribution with
+    its own mean and standard deviation, so that activations keep their scale.
     """
-    forgetful = copy.deepcopy(frozen(network))
-    layers = [module for module in forgetful.modules() if next(module.parameters(recurse=False), None) is not None]
+    result = copy.deepcopy(private_view(network))
+    layers = [module for module in result.modules() if next(module.parameters(recurse=False), None) is not None]
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for layer in layers[len(layers) - math.ceil(share * len(layers)) :]:
             for parameter in layer.parameters(recurse=False):
                 noise = torch.randn(parameter.shape, generator=generator).to(parameter)
                 parameter.copy_(parameter.mean() + parameter.std(correction=0) * noise)
-    return forgetful
+    return result
 
 
 def resamples(n: int, seed: int) -> UInt8[np.ndarray, "draws n"]:
-    """How often each of n images is drawn in each resample of a bootstrap."""
+    """How often each of n images occurs in each resample of the bootstrap."""
     rng = np.random.default_rng(seed)
     parts = [rng.multinomial(n, np.full(n, 1 / n), size=100).astype(np.uint8) for _ in range(DRAWS // 100)]
     return np.concatenate(parts)
 
 
 def estimate(statistic: Statistic, weights: UInt8[np.ndarray, "draws n"]) -> Estimate:
-    """A statistic of weighted images: its value with each image once, and its 95% percentile bootstrap interval."""
+    """The value of a statistic on the images, and its 95% percentile bootstrap interval."""
     once = np.ones((1, weights.shape[1]))
     drawn = [statistic(part.astype(np.float64)) for part in np.array_split(weights, 10)]
     low, high = np.nanquantile(np.concatenate(drawn), [0.025, 0.975])
@@ -205,7 +200,7 @@ def estimate(statistic: Statistic, weights: UInt8[np.ndarray, "draws n"]) -> Est
 
 
 def mean_of(values: Float[np.ndarray, " n"]) -> Statistic:
-    """The mean of what is known of each image; NaN is what is not."""
+    """The mean over images; NaN stands for an unknown value and is left out."""
     known = ~np.isnan(values)
     filled = np.where(known, values, 0.0)
 
@@ -217,12 +212,12 @@ def mean_of(values: Float[np.ndarray, " n"]) -> Statistic:
 
 
 def best_of(scores: Float[np.ndarray, "n t"]) -> Statistic:
-    """The mean at the threshold that is best for the images at hand: oracle figures."""
+    """The mean at the threshold that is best on the resampled images, as for oracle thresholds."""
     return lambda weights: (weights @ scores).max(axis=1) / weights.sum(axis=1)
 
 
 def average_precision_of(counts: Float[np.ndarray, "n 2 bins"]) -> Statistic:
-    """PxAP of the images at hand."""
+    """PxAP of the resampled images."""
     return lambda weights: pixel_average_precision(np.tensordot(weights, counts, axes=1))
 
 
