@@ -1,4 +1,4 @@
-"""The Frame against hypothesis and against a loop over pixels."""
+"""Frames and boxes: properties for any input, and loops over pixels as oracles."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ boxes = st.builds(Box, corners, corners, corners, corners)
 
 
 @given(frames, boxes)
-def test_there_and_back_is_where_one_began(frame, box):
+def test_to_photo_and_to_network_are_inverse(frame, box):
     assert np.allclose(frame.to_photo(frame.to_network(box)).as_tuple(), box.as_tuple(), atol=1e-6)
     assert np.allclose(frame.to_network(frame.to_photo(box)).as_tuple(), box.as_tuple(), atol=1e-6)
 

@@ -1,4 +1,4 @@
-"""A bar where somebody can see it, and the same items in any case."""
+"""Progress bars on a terminal, none in a pipe, and the same items in both."""
 
 import contextlib
 import io

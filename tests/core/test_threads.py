@@ -1,4 +1,4 @@
-"""Work in order on several threads, against plain loops."""
+"""Results of several threads in order, against plain loops."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event, current_thread, get_ident

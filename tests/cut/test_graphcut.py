@@ -1,4 +1,4 @@
-"""Oracles: every labeling of tiny grids, scipy's maximum flow and densities, flood fill, formulas in plain numpy."""
+"""Oracles: every labeling of tiny grids, SciPy's maximum flow and densities, flood fill, formulas in plain NumPy."""
 
 from concurrent.futures import ThreadPoolExecutor
 
