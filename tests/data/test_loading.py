@@ -79,6 +79,14 @@ def test_pictures_that_cannot_be_read_are_named_and_left_out(entries):
     assert torch.equal(found.total, torch.from_numpy(pixels_of(found.entries).astype(np.int64).sum(axis=0)))
 
 
+def test_every_part_of_a_survey_tells_its_failures(entries):
+    missing = [Entry(entries[0].path.with_name(f"no {number}.png"), 0) for number in range(2)]
+    many = [missing[0], *entries * (READ_TOGETHER // len(entries) + 1), missing[1]]
+    found = surveyed(many, keep=False)
+    assert [*found.failures] == [str(entry.path) for entry in missing]
+    assert list(found.entries) == many[1:-1]
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_batches_from_files_are_those_from_memory(entries, workers):
     kept = surveyed(entries, keep=True).pixels

@@ -105,7 +105,9 @@ def test_each_method_is_judged_by_model_and_judge(tmp_path, capfd):
     figures = json.loads(write_json("painter", rows, tmp_path / "figures.json").read_text())
     assert figures["classes"] == 3
     assert figures["methods"]["canonical"]["judge"]["top1"] == 1
-    assert len(list((tmp_path / "pictures" / "paper").glob("*.png"))) == 3
+    for method in ("canonical", "paper"):
+        made = [read_drawn(path).provenance for path in (folder / method).glob("*.png")]
+        assert [(each.preset, each.steps) for each in made] == [(method, 100)] * 3
 
 
 def test_pictures_of_an_earlier_run_are_used(tmp_path):
