@@ -12,12 +12,6 @@ def test_a_recipe_is_had_by_name_with_some_numbers_changed():
     assert (changed.epochs, changed.learning_rate, changed.batch) == (2, 0.5, MODERN.batch)
 
 
-def test_the_papers_recipe_is_its_times():
-    assert (PAPER.optimizer, PAPER.momentum, PAPER.weight_decay, PAPER.learning_rate) == ("sgd", 0.9, 5e-4, 0.01)
-    assert PAPER.augmentation.smallest == 1.0
-    assert PAPER.augmentation.zeroed > 0
-
-
 @pytest.mark.parametrize(("arguments", "message"), [
     ({"name": "papre"}, "did you mean paper"), ({"name": "paper", "epochs": 0}, "positive number"),
     ({"name": "paper", "learning_rate": -0.1}, "positive number"),
