@@ -22,6 +22,7 @@ def test_attribute_is_the_gradient():
     expected = gradient(network, images, [1, 2], rule="guided")
     assert torch.equal(Attribution(network, "guided").attribute(images, target=[1, 2]), expected)
     assert torch.equal(Attribution(network, "guided", absolute=True).attribute(images, [1, 2]), expected.abs())
+    assert torch.equal(Attribution(network).attribute(images), gradient(network, images, 0)), "the first, by default"
 
 
 def test_agrees_with_captum_on_a_network_of_modules():
