@@ -1,8 +1,9 @@
-# Everything runs in .venv, made on first use. `make demo` shows the tool, `make test` proves it, `make bench` times it.
+# Everything runs in .venv, made on first use. `make demo` shows the tool, `make test` proves it, `make bench` times it,
+# and `make mutants` asks how many mistakes in the formulas the tests would notice.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench clean
+.PHONY: demo test bench mutants clean
 
 demo: .venv/installed
 	$(BIN)/deepinside localize photos --top 3 --out deepinside-out
@@ -19,6 +20,9 @@ bench: .venv/installed-bench
 	$(BIN)/python benchmarks/cut.py
 	$(BIN)/python benchmarks/class_image.py
 
+mutants: .venv/installed-mutation
+	$(BIN)/python tools/mutants.py --out build/mutants.jsonl
+
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
@@ -32,6 +36,10 @@ bench: .venv/installed-bench
 
 .venv/installed-bench: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	touch $@
+
+.venv/installed-mutation: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --editable '.[mutation]'
 	touch $@
 
 clean:
