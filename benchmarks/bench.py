@@ -32,7 +32,7 @@ from deepinside.core.geometry import Frame
 from deepinside.core.images import view
 from deepinside.cut.graphcut import segment
 from deepinside.gradients.folded import folded
-from deepinside.gradients.probe import borrowed, frozen
+from deepinside.gradients.private import borrowed, private_view
 
 PHOTOS = sorted((Path(__file__).parents[1] / "photos").glob("*.jpg"))
 RUNS = 7
@@ -110,7 +110,7 @@ def stems(batch: int = 16) -> None:
         "ViT": nn.Conv2d(3, 384, 16, stride=16),
     }
     for name, layer in layers.items():
-        network = frozen(nn.Sequential(OrderedDict(stem=layer, pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten())))
+        network = private_view(nn.Sequential(OrderedDict(stem=layer, pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten())))
         network = network.to(memory_format=torch.channels_last)
         mine, other = in_turns(*(way_back(each.stem, images) for each in (folded(network, images[:1]), network)))
         row(f"back through the stem of {name}, batch {batch}", "ms", lambda t: t * 1e3, mine, other)

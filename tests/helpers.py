@@ -1,7 +1,6 @@
 """What several tests share: a state to compare, a network of colors, and a scene with a disc."""
 
 import csv
-from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -29,7 +28,7 @@ def state_of(network):
 
 NAMES = ["red", "green", "blue"]
 BASELINES = {"center_box", "whole_image", "classification"}
-CAMS = {"grad_cam", "grad_cam_oracle", "layer_cam", "layer_cam_oracle"} if find_spec("pytorch_grad_cam") else set()
+CAMS = {"grad_cam", "grad_cam_oracle", "layer_cam", "layer_cam_oracle"}
 
 
 class Colors(nn.Module):

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from deepinside.gradients.attribution import Attribution
     from deepinside.gradients.saliency import gradient, saliency
     from deepinside.gradients.targets import At, Neuron
-    from deepinside.networks.classifier import Classifier, load
+    from deepinside.networks.classifier import Classifier
+    from deepinside.networks.sources import load
 
 _HOMES = {
     "At": "gradients.targets",
@@ -45,7 +46,7 @@ _HOMES = {
     "explain": "explanations.explain",
     "explain_each": "explanations.explain",
     "gradient": "gradients.saliency",
-    "load": "networks.classifier",
+    "load": "networks.sources",
     "read": "core.images",
     "reconstruct": "explanations.reconstruct",
     "saliency": "gradients.saliency",

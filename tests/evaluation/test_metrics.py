@@ -21,7 +21,6 @@ from deepinside.evaluation.metrics import (
     average_precision_of,
     best_iou,
     best_of,
-    center_box,
     estimate,
     faithfulness,
     localized,
@@ -78,13 +77,6 @@ def test_localized_is_the_challenge_rule_over_all_pairs(top):
         ious.append(best_iou(boxes[guesses.index(0)], truths) if 0 in guesses else 1.0)
     assert 5 < sum(expected) < 195
     assert localized(np.array(ranks), np.array(ious, float), top).tolist() == expected
-
-
-def test_center_box_has_half_the_area_in_the_middle():
-    box = center_box(640, 300)
-    assert box.area == pytest.approx(640 * 300 / 2)
-    assert (box.x0 + box.x1, box.y0 + box.y1) == pytest.approx((640, 300))
-    assert box.width / box.height == pytest.approx(640 / 300)
 
 
 def test_pointing_game_by_hand():

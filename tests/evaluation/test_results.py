@@ -5,14 +5,14 @@ import pytest
 from PIL import Image
 
 from deepinside.data.boxes import read_samples
-from deepinside.evaluation.localization import evaluate
+from deepinside.evaluation.localization import Judging, evaluate
 from deepinside.evaluation.metrics import LEVELS
 from deepinside.explanations.explain import explain
 from helpers import CAMS
 
 
 def test_no_method_beats_the_classification_error_and_oracles_beat_transfers(colors, tree):
-    rows = evaluate(colors, read_samples(tree), ["paper"]).rows
+    rows = evaluate(colors, read_samples(tree), Judging(["paper"])).rows
     for name, row in rows.items():
         for top in ("top1_error", "top5_error"):
             figure = row.figures[top]
@@ -25,7 +25,7 @@ def test_no_method_beats_the_classification_error_and_oracles_beat_transfers(col
 
 
 def test_masks_bring_pixel_figures(colors, masked):
-    evaluation = evaluate(colors, read_samples(masked), ["paper"])
+    evaluation = evaluate(colors, read_samples(masked), Judging(["paper"]))
     ious = []
     for number in range(1, 6):
         mask = np.asarray(Image.open(masked / f"mask-{number}.png")) > 0

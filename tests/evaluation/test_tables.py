@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from deepinside.core.errors import DeepInsideError
+from deepinside.core.terminal import print_table
 from deepinside.data.boxes import read_samples
-from deepinside.evaluation.localization import evaluate, evaluate_command
+from deepinside.evaluation.localization import Judging, evaluate
 from deepinside.evaluation.tables import cases_sheet, table, write_csv, write_json
 from helpers import BASELINES, CAMS, rows_of
 
 
 def test_json_has_the_promised_shape(colors, tree, tmp_path):
-    evaluation = evaluate(colors, read_samples(tree), ["best", "paper"])
+    evaluation = evaluate(colors, read_samples(tree), Judging(["best", "paper"]))
     content = json.loads(write_json(evaluation, tmp_path / "deep" / "out.json").read_text())
     assert (content["images"], content["model"]) == (6, "colors")
     for name in ("best", "paper", "center_box", "whole_image"):
@@ -25,8 +26,8 @@ def test_json_has_the_promised_shape(colors, tree, tmp_path):
     assert [failure["path"] for failure in content["failures"]] == [str(tree / "missing.png")]
 
 
-def test_csv_has_a_line_an_image_and_method_that_add_up(colors, tree, tmp_path):
-    evaluation = evaluate(colors, read_samples(tree), ["paper"])
+def test_csv_has_a_line_per_image_and_method_that_add_up(colors, tree, tmp_path):
+    evaluation = evaluate(colors, read_samples(tree), Judging(["paper"]))
     lines = rows_of(write_csv(evaluation, tmp_path / "out.csv"))
     assert len(lines) == 6 * (len(evaluation.rows) - 1)
     for name, row in evaluation.rows.items():
@@ -40,7 +41,7 @@ def test_csv_has_a_line_an_image_and_method_that_add_up(colors, tree, tmp_path):
 
 
 def test_sheet_shows_the_best_above_the_worst(colors, tree):
-    evaluation = evaluate(colors, read_samples(tree), ["paper"], baselines=False)
+    evaluation = evaluate(colors, read_samples(tree), Judging(["paper"], baselines=False))
     titles = [axes.get_title() for axes in cases_sheet(evaluation, "paper", count=2).axes]
     ious = [float(title.split()[-1]) for title in titles]
     ranked = sorted((round(float(iou), 2) for iou in evaluation.rows["paper"].ious), reverse=True)
@@ -50,7 +51,7 @@ def test_sheet_shows_the_best_above_the_worst(colors, tree):
 
 
 def test_table_has_every_method_and_option(colors, masked):
-    evaluation = evaluate(colors, read_samples(masked), ["paper"], faithful=True, sanity=1)
+    evaluation = evaluate(colors, read_samples(masked), Judging(["paper"], faithful=True, sanity=1))
     shown = table(evaluation)
     assert shown.row_count == len(evaluation.rows)
     heads = " ".join(str(column.header) for column in shown.columns)
@@ -59,7 +60,8 @@ def test_table_has_every_method_and_option(colors, masked):
 
 
 def test_no_figure_of_the_table_is_cut_short(colors, masked, capsys):
-    evaluate_command(masked, colors, ["best", "paper"], faithful=True, sanity=1)
+    evaluation = evaluate(colors, read_samples(masked), Judging(["best", "paper"], faithful=True, sanity=1))
+    print_table(table(evaluation))
     out, _ = capsys.readouterr()
     assert "…" not in out
     assert all(name in out for name in (*BASELINES, *CAMS))

@@ -8,8 +8,8 @@ from torch import nn
 
 import slow_best
 from deepinside.cut.continuity import Continuity
-from deepinside.explanations.explain import explain
 from deepinside.explanations.by_features import by_features
+from deepinside.explanations.explain import explain
 from deepinside.networks.classifier import Classifier
 
 # ------------------------------------------------------------------------------------------------------------- the cut

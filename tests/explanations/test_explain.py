@@ -10,9 +10,12 @@ from torch import nn
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Box
-from deepinside.core.images import read
-from deepinside.explanations.explain import _layer_maps, explain, explain_each
-from deepinside.gradients.probe import frozen, look
+from deepinside.core.images import as_photo, read
+from deepinside.explanations.by_color import Paper
+from deepinside.explanations.by_features import Best, layer_maps
+from deepinside.explanations.explain import BATCH, detections, explain, explain_each
+from deepinside.gradients.private import private_view
+from deepinside.gradients.probe import look
 from deepinside.networks.classifier import Classifier
 from deepinside.networks.layers import find_stages
 from helpers import state_of
@@ -82,13 +85,6 @@ def test_real_photo_top_five(lite0, photos, preset):
         assert found.mask.any()
         assert 0 <= found.box.x0 < found.box.x1 <= photo.width
         assert 0 <= found.box.y0 < found.box.y1 <= photo.height
-
-
-def test_also_adds_classes_after_the_likeliest(lite0, photos):
-    alone = explain(lite0, photos / "coffee.jpg", top=2, boxes=False)
-    more = explain(lite0, photos / "coffee.jpg", top=2, boxes=False, also=[alone.objects[1].index, 281])
-    assert [found.index for found in more.objects] == [*(found.index for found in alone.objects), 281]
-    assert (more.objects[0].map == alone.objects[0].map).all()
 
 
 @pytest.mark.parametrize("preset", ["best", "paper"])
@@ -179,23 +175,78 @@ def test_a_run_goes_on_after_a_photo_that_fails(corner, scene, tmp_path):
 
 
 @pytest.mark.parametrize("preset", ["best", "paper"])
-def test_photos_at_once_get_what_each_gets_alone_on_one_thread(lite0, photos, preset):
-    """To the bit: rounding depends on the number of threads, and nothing else does."""
+def test_photos_at_once_get_what_each_gets_alone(lite0, photos, preset):
+    """Up to rounding, which depends on the number of threads and on the photos of a batch."""
     paths, before = sorted(photos.glob("*.jpg")), torch.get_num_threads()
-    torch.set_num_threads(2)  # two photos at once, with one thread each
-    outcomes = list(explain_each(lite0, paths, top=2, preset=preset))
-    torch.set_num_threads(1)
-    alone = [explain(lite0, path, top=2, preset=preset) for path in paths]
-    torch.set_num_threads(before)
-    for outcome, expected in zip(outcomes, alone, strict=True):
-        for ours, theirs in zip(outcome.explanation.objects, expected.objects, strict=True):
+    torch.set_num_threads(2)  # two batches at once, with one thread each
+    try:
+        outcomes = list(explain_each(lite0, [*paths, *paths], top=2, preset=preset))
+    finally:
+        torch.set_num_threads(before)
+    alone = {path: explain(lite0, path, top=2, preset=preset) for path in paths}
+    assert [outcome.path for outcome in outcomes] == [*paths, *paths]
+    for outcome in outcomes:
+        for ours, theirs in zip(outcome.explanation.objects, alone[outcome.path].objects, strict=True):
             assert ours.label == theirs.label
-            assert np.array_equal(ours.map, theirs.map)
+            assert ours.probability == pytest.approx(theirs.probability, rel=1e-4)
+            assert np.corrcoef(ours.map.ravel(), theirs.map.ravel())[0, 1] > 0.9999
+            # The paper's cut has near ties, in which rounding decides: there now and then a box moves.
+            assert preset == "paper" or ours.box.iou(theirs.box) > 0.98
+
+
+def passes_counted(network):
+    """How many images each forward pass of the network saw."""
+    seen = []
+    network.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    return seen
+
+
+@pytest.mark.parametrize(("localizer", "expected"), [(Best(scales=(1.0,)), [3]), (Paper(), [30])])
+def test_several_photos_go_through_the_network_in_one_pass(colors, scene, localizer, expected):
+    network = colors.network
+    views = [localizer.views(colors, as_photo(scene.rotate(angle))) for angle in (0, 90, 180)]
+    localizer.see(colors, views, [lambda logits: [0]] * 3)  # whatever is found out about layers is found out now
+    seen = passes_counted(network.model)
+    localizer.see(colors, views, [lambda logits: [0], lambda logits: [2, 1], lambda logits: [int(logits.argmax())]])
+    assert [count for count in seen if count > 1] == expected
+
+
+@pytest.mark.parametrize("localizer", [Best(), Paper()])
+def test_each_photo_of_a_batch_has_classes_of_its_own(colors, scene, localizer):
+    photos = [as_photo(scene.rotate(angle)) for angle in (0, 90, 180)]
+    wanted = [[0], [2, 1], [1]]
+    choices = [lambda logits, mine=mine: mine for mine in wanted]
+    together = localizer.see(colors, [localizer.views(colors, photo) for photo in photos], choices)
+    assert [list(seen.classes) for seen in together] == wanted
+    for photo, seen, mine in zip(photos, together, wanted, strict=True):
+        alone = explain(colors, photo, mine, preset=localizer)
+        for ours, theirs in zip(detections(colors, localizer, seen), alone.objects, strict=True):
+            assert np.allclose(ours.map, theirs.map, rtol=1e-3, atol=1e-6)
             assert ours.box == theirs.box
 
 
+def test_a_photo_that_fails_does_not_take_its_batch_with_it(tmp_path):
+    class Dark(nn.Module):
+        """Has no finite answer for black photos."""
+
+        def forward(self, images):
+            finite = torch.where(images.amax((1, 2, 3)) > 0, 1.0, float("nan"))
+            return images.square().mean((2, 3)) * finite[:, None]
+
+    paths = []
+    for number in range(2 * BATCH):
+        paths.append(tmp_path / f"{number}.png")
+        level = 0 if number == 2 else 40 + 20 * number
+        Image.fromarray(np.random.default_rng(number).integers(0, level + 1, (32, 32, 3), dtype=np.uint8)).save(
+            paths[-1]
+        )
+    outcomes = list(explain_each(Classifier(Dark(), size=28), paths, 1, boxes=False, preset="paper"))
+    assert [outcome.error is None for outcome in outcomes] == [number != 2 for number in range(2 * BATCH)]
+    assert "finite" in str(outcomes[2].error)
+
+
 def test_evidence_at_the_last_layer_counts_before_global_pooling_alone(photos):
-    """A dense layer weighs each place on its own: there gradient times activation is left out of the seed."""
+    """A dense layer weighs each position on its own: there gradient times activation is left out of the seed."""
     torch.manual_seed(0)
     body = (nn.Conv2d(3, 8, 3, stride=4, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
     for head, count in (
@@ -205,8 +256,8 @@ def test_evidence_at_the_last_layer_counts_before_global_pooling_alone(photos):
         network = nn.Sequential(*body, *head)
         stages = find_stages(network, (64, 64), (96, 96))
         image = torch.rand(1, 3, 64, 64)
-        seen = look(frozen(network), image, torch.tensor([[1]]), stages.slopes(), reads=stages.features())
-        maps = _layer_maps(seen, stages, 0, (64, 64))
+        seen = look(private_view(network), image, torch.tensor([[1]]), stages.with_gradients(), reads=stages.features())
+        maps = layer_maps(seen, stages, 0, 0, (64, 64))
         assert len(maps) == count
-        place = stages.slopes().index(stages.middle)
-        assert np.allclose(maps[0], seen.gradients[place][0, 0].norm(dim=0).numpy())
+        middle = stages.with_gradients().index(stages.middle)
+        assert np.allclose(maps[0], seen.gradients[middle][0, 0].norm(dim=0).numpy())

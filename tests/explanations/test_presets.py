@@ -1,85 +1,107 @@
+"""The table of localizers, and that a third one works everywhere by entering it."""
+
+from dataclasses import dataclass, field, replace
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from deepinside.core.errors import DeepInsideError
-from deepinside.cut.continuity import Continuity, continuity_edges, feature_kernel, resize_channels, seed_map
-from deepinside.explanations.presets import DEFAULT, PRESETS, Paper, by_color, by_features, preset
-from helpers import disc_scene
-
-
-def iou(a, b):
-    return (a & b).sum() / (a | b).sum()
-
-
-def test_paper_recipe_has_the_papers_constants():
-    paper = Paper()
-    assert (paper.foreground_quantile, paper.background_quantile) == (0.95, 0.30)
-    assert (paper.foreground_clamp, paper.background_clamp) == (0.995, 0.005)
-    assert (paper.cut.components, paper.cut.uniform, paper.cut.smoothness, paper.cut.contrast) == (5, 0.05, 150.0, 0.5)
-    assert round(224 * paper.enlarge) == 256
-
-
-def test_seeds_are_the_pixels_beyond_the_quantiles():
-    image, disc, *_ = disc_scene()
-    map = np.random.default_rng(1).random(disc.shape)
-    found = by_color(image, map, Paper())
-    assert found.foreground_seeds.sum() == pytest.approx(0.05 * map.size, abs=1)
-    assert found.background_seeds.sum() == pytest.approx(0.30 * map.size, abs=1)
-    assert map[found.foreground_seeds].min() > map[~found.foreground_seeds].max()
-    assert map[found.background_seeds].max() < map[~found.background_seeds].min()
-
-
-def test_sparse_maps_have_seeds_where_they_are_not_zero():
-    image, _, inner, _ = disc_scene()
-    few = inner & (np.arange(80) % 3 == 0)
-    assert few.mean() < 0.05
-    found = by_color(image, few.astype(np.float32), Paper())
-    assert (found.foreground_seeds == few).all()
-    assert (found.background_seeds == ~few).all()
-
-
-def test_a_map_that_lights_a_part_finds_the_whole_disc_by_color():
-    image, disc, inner, _ = disc_scene()
-    rng = np.random.default_rng(2)
-    map = rng.random(disc.shape) * 0.2 + 0.3 * disc * rng.random(disc.shape) + 0.5 * inner
-    assert iou(by_color(image, map, Paper()).mask, disc) > 0.98
-
-
-def feature_scene():
-    """A disc that no color shows: only the features differ, and the seed lights its center."""
-    _, disc, inner, _ = disc_scene()
-    rng = np.random.default_rng(3)
-    image = rng.random((60, 80, 3)).astype(np.float32) * 0.1 + 0.4
-    features = np.where(disc, 1.0, -1.0) * rng.normal(1, 0.1, 8)[:, None, None] + rng.normal(0, 0.2, (8, 60, 80))
-    seed = seed_map([inner + 0.4 * disc + 0.05 * rng.random(disc.shape)], (60, 80), Continuity())
-    return image, torch.from_numpy(features).float(), seed, disc
-
-
-def test_features_find_the_disc_that_color_cannot_show():
-    image, features, seed, disc = feature_scene()
-    how, nodes = Continuity(), (30, 40)
-    kernel = feature_kernel([features], nodes, how)
-    fine = resize_channels(features, (60, 80)).permute(1, 2, 0).numpy()
-    found = by_features(seed, kernel, nodes, continuity_edges(image, fine, how.edge), how)
-    assert iou(found.mask, disc) > 0.9
-    assert iou(seed > 0.5, disc) < 0.5, "the seed alone is a part of it"
-    assert not (found.foreground_seeds & found.background_seeds).any()
-
-
-@pytest.mark.parametrize("value", [0.0, 1.5])
-def test_flat_maps_are_refused(value):
-    image, features, _, disc = feature_scene()
-    flat = np.full(disc.shape, value, np.float32)
-    with pytest.raises(DeepInsideError, match="flat"):
-        by_color(image, flat, Paper())
-    edges = continuity_edges(image, None, 1.0)
-    with pytest.raises(DeepInsideError, match="flat"):
-        by_features(flat, feature_kernel([features], (6, 8), Continuity()), (6, 8), edges, Continuity())
+from deepinside.core.images import as_photo
+from deepinside.core.results import Segmentation
+from deepinside.cut.graphcut import CutOptions
+from deepinside.explanations import presets
+from deepinside.explanations.by_color import Paper
+from deepinside.explanations.by_features import Best
+from deepinside.explanations.compare import compare
+from deepinside.explanations.explain import explain, explain_each
+from deepinside.explanations.localizer import Localizer
+from deepinside.explanations.presets import DEFAULT, PRESETS, localizer_of, name_of, with_maps_of
+from deepinside.explanations.sheets import compare_sheet, localization_sheet
 
 
 def test_presets_by_name():
-    assert preset("paper") is PRESETS["paper"]
+    assert localizer_of("paper") is PRESETS["paper"]
+    assert localizer_of(Paper(rule="guided")) == Paper(rule="guided")
     assert DEFAULT in PRESETS
     with pytest.raises(DeepInsideError, match="did you mean paper"):
-        preset("papr")
+        localizer_of("papr")
+
+
+def test_localizers_are_called_by_their_preset_or_by_what_differs_from_it():
+    assert name_of(Best()) == "best"
+    assert name_of(Paper(rule="guided", layer="7")) == "Paper(layer='7', rule='guided')"
+    assert name_of(Paper(cut=CutOptions(components=3))).startswith("Paper(cut=CutOptions(components=3")
+    assert name_of(Bright()) == "Bright()"
+
+
+def test_only_the_papers_maps_can_be_taken_elsewhere():
+    assert with_maps_of("paper", "3", "guided") == Paper(layer="3", rule="guided")
+    assert with_maps_of("best", None, "gradient") is PRESETS["best"]
+    for layer, rule in (("3", "gradient"), (None, "guided")):
+        with pytest.raises(DeepInsideError, match="preset 'paper'"):
+            with_maps_of("best", layer, rule)
+
+
+@dataclass(frozen=True)
+class Bright:
+    """A third localizer: two objects, the left and the right half of whatever the paper's map finds bright."""
+
+    paper: Paper = field(default_factory=Paper)
+
+    def views(self, classifier, photo):
+        return self.paper.views(classifier, photo)
+
+    def see(self, classifier, batch, choices):
+        return self.paper.see(classifier, batch, choices)
+
+    def segment(self, seen, k):
+        bright = seen.maps[k] >= np.median(seen.maps[k])
+        left = np.arange(bright.shape[1]) < bright.shape[1] // 2
+        nowhere = np.zeros_like(bright)
+        return tuple(Segmentation(bright & half, nowhere, nowhere, 0.0) for half in (left, ~left))
+
+
+@pytest.fixture
+def third(monkeypatch):
+    monkeypatch.setattr(presets, "PRESETS", {**PRESETS, "bright": Bright()})
+    monkeypatch.setattr("deepinside.explanations.compare.PRESETS", presets.PRESETS)
+    return "bright"
+
+
+@pytest.fixture
+def scene():
+    return Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 48, 3), dtype=np.uint8))
+
+
+def test_a_third_localizer_explains_and_has_sheets(colors, scene, third):
+    assert isinstance(Bright(), Localizer)
+    by_name, by_object = explain(colors, scene, "red", preset=third), explain(colors, scene, "red", preset=Bright())
+    assert by_name.preset == by_object.preset == "bright"
+    left, right = by_name.objects
+    assert left.index == right.index == 0
+    assert 20 < left.box.x1 <= right.box.x0 < 28
+    assert [found.box for found in by_object.objects] == [left.box, right.box]
+    photo = as_photo(scene)
+    localization_sheet(photo, by_name)
+
+
+def test_a_third_localizer_is_compared(colors, scene, third):
+    photo = as_photo(scene)
+    seen = compare(colors, photo, "red")
+    assert list(seen.presets) == ["best", "paper", "bright"]
+    figure = compare_sheet(photo, seen.rules, seen.presets)
+    titles = {text for axes in figure.axes for text in (axes.get_title(), axes.get_xlabel(), axes.get_ylabel())}
+    assert any("bright" in text for text in titles)
+
+
+def test_a_third_localizer_runs_over_files(colors, scene, third, tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(5)]
+    for number, path in enumerate(paths):
+        scene.rotate(90 * number, expand=True).save(path)
+    outcomes = list(explain_each(colors, paths, "red", preset=third))
+    for outcome in outcomes:
+        alone = explain(colors, outcome.path, "red", preset=replace(Bright()))
+        assert [found.box for found in outcome.explanation.objects] == [found.box for found in alone.objects]
+        assert torch.allclose(*(torch.from_numpy(e.objects[0].map) for e in (outcome.explanation, alone)), rtol=1e-4)

@@ -9,7 +9,8 @@ import torchvision
 from torch import nn
 
 from deepinside.gradients.folded import TOLERANCE, _Clipped, _Evened, _Spending, _Strided, folded
-from deepinside.gradients.probe import frozen, look
+from deepinside.gradients.private import private_view
+from deepinside.gradients.probe import look
 
 
 def norms(network):
@@ -33,7 +34,7 @@ def shaken(network):
 ])  # fmt: skip
 def test_real_architectures_fold_completely_and_agree(make):
     torch.manual_seed(0)
-    network = frozen(shaken(make()).double())
+    network = private_view(shaken(make()).double())
     images = torch.rand(2, 3, 64, 64, dtype=torch.float64)
     fast = folded(network, images[:1])
     assert norms(network) > 5
@@ -52,7 +53,7 @@ def test_embedded_network_stays_within_the_tolerance(lite0, photos):
     from deepinside import Frame, read
     from deepinside.core.images import view
 
-    network = frozen(lite0.network)
+    network = private_view(lite0.network)
     photo = read(photos / "cat.jpg")
     image = view(photo, Frame.whole(photo.width, photo.height, width=224, height=224))
     fast = folded(network, image)
@@ -87,7 +88,7 @@ class Twice(nn.Module):
 @pytest.mark.parametrize("make", [Shared, Twice])
 def test_networks_that_use_an_output_twice_are_left_as_they_are(make):
     torch.manual_seed(0)
-    network = frozen(make())
+    network = private_view(make())
     assert folded(network, torch.rand(1, 3, 16, 16)) is network or norms(folded(network, torch.rand(1, 3, 16, 16))) > 0
     images = torch.rand(2, 3, 16, 16)
     assert torch.allclose(folded(network, images[:1])(images), network(images), atol=1e-6)
@@ -96,7 +97,7 @@ def test_networks_that_use_an_output_twice_are_left_as_they_are(make):
 def test_the_original_keeps_its_weights():
     network = shaken(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    folded(frozen(network), torch.rand(1, 3, 16, 16))
+    folded(private_view(network), torch.rand(1, 3, 16, 16))
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
@@ -106,7 +107,7 @@ def test_an_even_kernel_does_what_uneven_padding_does(size, side):
     from timm.layers import Conv2dSame
 
     torch.manual_seed(0)
-    original = frozen(Conv2dSame(4, 4, side, stride=2, groups=4).double())
+    original = private_view(Conv2dSame(4, 4, side, stride=2, groups=4).double())
     images = torch.rand(2, 4, *((size, size) if isinstance(size, int) else size), dtype=torch.float64)
     evened = _Evened(original)
     assert torch.allclose(evened(images), original(images), rtol=1e-12, atol=1e-12)
@@ -123,7 +124,7 @@ def test_an_even_kernel_does_what_uneven_padding_does(size, side):
 )
 def test_a_strided_convolution_goes_back_as_a_plain_one(size, kernel, stride, padding):
     torch.manual_seed(0)
-    original = frozen(nn.Conv2d(3, 6, kernel, stride, padding).double())
+    original = private_view(nn.Conv2d(3, 6, kernel, stride, padding).double())
     images = torch.rand(2, 3, *size, dtype=torch.float64, requires_grad=True)
     output, expected = _Strided(original)(images), original(images)
     assert torch.equal(output, expected)
@@ -135,7 +136,7 @@ def test_a_strided_convolution_goes_back_as_a_plain_one(size, kernel, stride, pa
 def test_the_first_layer_of_usual_networks_is_one():
     for name in ("resnet18", "vit_tiny_patch16_224", "convnext_atto"):
         torch.manual_seed(0)
-        network = frozen(timm.create_model(name, num_classes=10))
+        network = private_view(timm.create_model(name, num_classes=10))
         images = torch.rand(2, 3, 224, 224)
         fast = folded(network, images[:1])
         assert any(isinstance(module, _Strided) for module in fast.modules()), name
@@ -164,7 +165,7 @@ def test_a_rectifier_that_keeps_its_output_is_the_same_to_the_bit(original, once
 def test_memory_is_spent_only_where_nobody_holds_it():
     """Two classes go back through one graph, and layers that are read keep what they returned."""
     torch.manual_seed(0)
-    network = frozen(timm.create_model("tf_efficientnet_lite0", num_classes=10).double())
+    network = private_view(timm.create_model("tf_efficientnet_lite0", num_classes=10).double())
     images = torch.rand(2, 3, 64, 64, dtype=torch.float64)
     fast = folded(network, images[:1])
     assert any(isinstance(module, _Clipped) for module in fast.modules())
@@ -196,5 +197,5 @@ class Overwrites(nn.Module):
 
 
 def test_a_network_that_writes_over_a_rectifier_is_left_as_it_is():
-    network = frozen(Overwrites())
+    network = private_view(Overwrites())
     assert folded(network, torch.rand(1, 3, 8, 8)) is network

@@ -16,6 +16,10 @@ from deepinside.gradients.grids import Grid, as_grid, find_grid
     ((1, 198, 16), (224, 224), Grid(14, 14, prefix=2)), ((1, 201, 16), (224, 224), Grid(14, 14, prefix=5)),
     ((1, 1 + 14 * 20, 16), (224, 320), Grid(14, 20, prefix=1)), ((1, 10, 16), (224, 224), None),
     ((1, 1000), (224, 224), None), ((1, 13 * 14, 16), (224, 224), None),
+    ((1, 196 + 8, 16), (224, 224), Grid(14, 14, prefix=8)), ((1, 196 + 9, 16), (224, 224), None),  # of 8 at most
+    ((1, 1 + 16, 16), (224, 224), Grid(4, 4, prefix=1)), ((1, 3, 16), (224, 224), None),  # of 4 x 4 at least
+    ((1, 7 * 10, 16), (100, 150), Grid(7, 10, prefix=0)), ((1, 8 * 11, 16), (100, 150), None),  # 5% and 9% too high
+    ((1, 3, 1, 4), (224, 224), Grid(3, 1, True)), ((1, 4, 1, 3), (224, 224), Grid(1, 3)),  # the one nearer to a square
 ])  # fmt: skip
 def test_shapes(shape, picture, grid):
     assert find_grid(shape, picture) == grid

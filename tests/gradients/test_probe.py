@@ -1,16 +1,14 @@
 """Looking in changes nothing, and sees what a hand-made pass through the network sees."""
 
-import gc
 import threading
-import weakref
 
 import pytest
 import torch
 from torch import nn
 
 from deepinside.core.errors import DeepInsideError
-from deepinside.gradients import probe
-from deepinside.gradients.probe import IMAGE, borrowed, frozen, look
+from deepinside.gradients.private import private_view
+from deepinside.gradients.probe import IMAGE, look
 from helpers import state_of
 
 
@@ -24,7 +22,7 @@ CLASSES = torch.tensor([[0, 1], [2, 3], [4, 4]])
 
 def test_gradients_at_image_and_layers_equal_autograd_by_hand(small_network, images):
     network = small_network.eval()
-    seen = look(frozen(network), images, CLASSES, (IMAGE, "0", "5"))
+    seen = look(private_view(network), images, CLASSES, (IMAGE, "0", "5"))
     pixels = images.clone().requires_grad_()
     first = network[0](pixels)
     middle = network[5](network[4](network[3](network[2](network[1](first.clone())))))
@@ -41,14 +39,14 @@ def test_gradients_at_image_and_layers_equal_autograd_by_hand(small_network, ima
 
 
 def test_deep_layer_alone_gives_the_same_as_together_with_the_image(small_network, images):
-    private = frozen(small_network)
+    private = private_view(small_network)
     alone = look(private, images, CLASSES, ("5",))
     together = look(private, images, CLASSES, ("5", IMAGE))
     assert torch.allclose(alone.gradients[0], together.gradients[0], rtol=1e-12)
 
 
 def test_classes_can_be_chosen_from_the_logits(small_network, images):
-    seen = look(frozen(small_network), images, lambda logits: logits.topk(2).indices)
+    seen = look(private_view(small_network), images, lambda logits: logits.topk(2).indices)
     assert torch.equal(seen.classes, seen.logits.topk(2).indices)
 
 
@@ -58,16 +56,16 @@ def test_the_network_is_as_before(small_network, images, training):
     small_network[9].weight.requires_grad_(False)
     small_network[0].weight.grad = torch.ones_like(small_network[0].weight)
     before = state_of(small_network)
-    look(frozen(small_network), images, CLASSES, (IMAGE, "5"))
+    look(private_view(small_network), images, CLASSES, (IMAGE, "5"))
     with pytest.raises(DeepInsideError):
-        look(frozen(small_network), images, CLASSES + 9)
+        look(private_view(small_network), images, CLASSES + 9)
     with pytest.raises(DeepInsideError):
-        look(frozen(small_network), images * float("nan"), CLASSES)
+        look(private_view(small_network), images * float("nan"), CLASSES)
     assert state_of(small_network) == before
 
 
 def test_a_private_copy_keeps_no_taps(small_network, images):
-    private = frozen(small_network)
+    private = private_view(small_network)
     before = state_of(private)
     with pytest.raises(DeepInsideError):
         look(private, images, CLASSES + 9, ("0", "5"))
@@ -75,29 +73,29 @@ def test_a_private_copy_keeps_no_taps(small_network, images):
 
 
 def test_training_mode_networks_are_seen_in_evaluation_mode(small_network, images):
-    trained = look(frozen(small_network.train()), images, CLASSES)
-    assert torch.equal(trained.logits, look(frozen(small_network.eval()), images, CLASSES).logits)
+    trained = look(private_view(small_network.train()), images, CLASSES)
+    assert torch.equal(trained.logits, look(private_view(small_network.eval()), images, CLASSES).logits)
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_modes_around_the_call_do_not_matter(small_network, images, mode):
-    expected = look(frozen(small_network), images, CLASSES).gradients[0]
+    expected = look(private_view(small_network), images, CLASSES).gradients[0]
     with mode():
-        assert torch.equal(look(frozen(small_network), images * 1, CLASSES).gradients[0], expected)
+        assert torch.equal(look(private_view(small_network), images * 1, CLASSES).gradients[0], expected)
 
 
 def test_a_network_made_in_inference_mode_can_be_looked_into():
     with torch.inference_mode():
         network = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
     images = torch.rand(1, 3, 2, 2)
-    seen = look(frozen(network), images, torch.tensor([[1]]))
+    seen = look(private_view(network), images, torch.tensor([[1]]))
     assert torch.allclose(seen.gradients[0].flatten(), network[1].weight[1].clone())
 
 
 def test_in_place_layer_after_a_tap_does_not_spoil_what_was_read():
     network = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(8, 2))
     images = torch.rand(1, 3, 2, 2)
-    seen = look(frozen(network), images, torch.tensor([[0]]), ("0",))
+    seen = look(private_view(network), images, torch.tensor([[0]]), ("0",))
     assert torch.allclose(seen.activations[0], network[0](images).detach(), atol=1e-6)
     assert (seen.activations[0] < 0).any()
 
@@ -109,7 +107,7 @@ def test_network_that_writes_into_its_input_leaves_the_images_alone():
 
     images = torch.rand(2, 3, 4, 4)
     before = images.clone()
-    look(frozen(Shift()), images, torch.tensor([[0], [1]]))
+    look(private_view(Shift()), images, torch.tensor([[0], [1]]))
     assert torch.equal(images, before)
 
 
@@ -122,7 +120,7 @@ def test_threads_looking_into_one_network_that_another_trains(small_network, ima
             with torch.enable_grad():
                 network(images).sum().backward()
 
-    expected = look(frozen(network), images, CLASSES, ("5",)).gradients[0]
+    expected = look(private_view(network), images, CLASSES, ("5",)).gradients[0]
     # Training mode moves the running statistics; without momentum the weights' values stay, the passes do not.
     network[1].momentum = 0.0
     trainer = threading.Thread(target=train)
@@ -131,7 +129,7 @@ def test_threads_looking_into_one_network_that_another_trains(small_network, ima
 
     def watch():
         for _ in range(20):
-            if not torch.allclose(look(frozen(network), images, CLASSES, ("5",)).gradients[0], expected):
+            if not torch.allclose(look(private_view(network), images, CLASSES, ("5",)).gradients[0], expected):
                 wrong.append(1)
 
     watchers = [threading.Thread(target=watch) for _ in range(4)]
@@ -148,7 +146,7 @@ def test_unknown_layer_names_near_ones(small_network, images):
     network = nn.ModuleDict({"features": small_network})
     network.forward = None
     with pytest.raises(DeepInsideError, match=r"did you mean features\.5"):
-        look(frozen(network), images, CLASSES, ("feature.5",))
+        look(private_view(network), images, CLASSES, ("feature.5",))
 
 
 def test_layer_that_does_not_run_is_named(images):
@@ -161,56 +159,4 @@ def test_layer_that_does_not_run_is_named(images):
             return self.used(images)
 
     with pytest.raises(DeepInsideError, match="did not run its layer 'spare'"):
-        look(frozen(Spare()), images, CLASSES, ("spare",))
-
-
-def test_network_that_cannot_be_copied_is_named():
-    network = nn.Linear(2, 2)
-    network.lock = threading.Lock()
-    with pytest.raises(DeepInsideError, match=r"copy\.deepcopy"):
-        frozen(network)
-
-
-def scores(network, images):
-    with borrowed(network, images) as private:
-        return look(private, images, CLASSES).logits
-
-
-def test_copies_are_kept_and_forgotten_with_the_network(small_network, images):
-    with borrowed(small_network, images) as first:
-        pass
-    with borrowed(small_network, images) as second, borrowed(small_network, images) as third:
-        assert second is first
-        assert third is not first, "two threads never share one"
-    local = nn.Sequential(nn.Flatten(), nn.Linear(192, 5)).double()
-    scores(local, images)
-    network, pool = weakref.ref(local), weakref.ref(probe._pools[local].master)
-    del local
-    gc.collect()
-    assert network() is None
-    assert pool() is None
-
-
-@pytest.mark.parametrize("change", [
-    lambda n: n[9].weight.data.mul_(2), lambda n: n[9].bias.data.add_(1), lambda n: n[1].running_mean.data.add_(1),
-    lambda n: n.__setitem__(6, nn.Tanh()), lambda n: n.load_state_dict({k: v + 1 for k, v in n.state_dict().items()}),
-    lambda n: n.register_forward_hook(lambda m, i, o: o * 2),
-    lambda n: setattr(n[9], "weight", nn.Parameter(torch.ones_like(n[9].weight))),
-])  # fmt: skip
-def test_a_network_that_changed_is_copied_anew(small_network, images, change):
-    scores(small_network, images)
-    change(small_network)
-    assert torch.allclose(scores(small_network, images), small_network.eval()(images).detach(), rtol=1e-10)
-
-
-def test_network_without_weights_can_be_borrowed(images):
-    class Mean(nn.Module):
-        def forward(self, images):
-            return images.mean((2, 3))
-
-    assert torch.allclose(scores_of(Mean(), images), images.mean((2, 3)))
-
-
-def scores_of(network, images):
-    with borrowed(network, images) as private:
-        return look(private, images, torch.zeros(len(images), 1, dtype=torch.long)).logits
+        look(private_view(Spare()), images, CLASSES, ("spare",))

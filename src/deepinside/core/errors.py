@@ -48,6 +48,24 @@ def brief(error: Exception) -> str:
     return " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
 
 
+def check_writable(path: Path) -> None:
+    """Raise `DeepInsideError` for a file that could not be written, before the work whose results go there.
+
+    >>> check_writable(Path("/dev/null/figures.json"))
+    Traceback (most recent call last):
+    ...
+    deepinside.core.errors.DeepInsideError: /dev/null/figures.json: expected a place to write a file (File exists)
+    """
+    with writing(path, "a file"):
+        if path.is_dir():
+            raise DeepInsideError(f"{path}: expected a file to write, found a folder")
+        is_new = not path.exists()
+        with path.open("a"):
+            pass
+        if is_new:
+            path.unlink()
+
+
 @contextmanager
 def writing(path: Path, what: str) -> Iterator[None]:
     """Make the folder of `path`, and turn any `OSError` in the block that writes the file into a `DeepInsideError`.

@@ -51,6 +51,22 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[
         pool.shutdown(cancel_futures=True)
 
 
+def batches(items: Iterable[Item], most: int) -> Iterator[list[Item]]:
+    """Batches of at most `most` items for `in_order`, smaller where there are too few to give every worker one.
+
+    >>> torch.set_num_threads(2)
+    >>> [list(batches(range(count), 4)) for count in (3, 5)]
+    [[[0, 1], [2]], [[0, 1, 2], [3, 4]]]
+    """
+    rest = iter(items)
+    workers = min(torch.get_num_threads(), MAX_WORKERS)
+    ahead = list(islice(rest, workers * most))
+    size = min(max(-(-len(ahead) // workers), 1), most)
+    rest = chain(ahead, rest)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
 def _limit_threads(own: int, process: int) -> None:
     """Let PyTorch use `own` threads for the calls of this thread, and `process` threads for all others, as before."""
     torch.get_num_threads()  # a thread's first call copies the number of the process, so it has to come first

@@ -1,23 +1,21 @@
-"""How well do the boxes sit on the objects? Localization as ILSVRC judges it (paper, Sect. 3.2), beside its floors.
+"""How well do the boxes fit the objects? Localization as ILSVRC judges it (paper, Sect. 3.2), beside baselines.
 
-Metrics are pure functions of arrays; one loop runs `explain`, the path that users take, over a data set. Each image is
-asked about one class: the one of its ground truth that the network ranks highest, or else shows in its largest box.
-Every method is judged under the same class predictions, those of the first preset. A (label, box) pair with another
-label than the image's can never be right, so the box of the asked class is all that the challenge's rule needs.
-
-Beside the presets stand methods that do not look at the image (`center_box`, `whole_image`), the classification error,
-which no box can beat, and, with the extra `grad-cam`, maps of the class-activation family (`baselines`).
+Photos take the same path as in `explain`, in batches and on all cores. Each photo is asked about one class: of the
+classes of its ground truth, the one that the network ranks highest, or else the one with the largest box. Every method
+is judged under the same class predictions, those of the first localizer. A (label, box) pair with another label than
+the photo's can never be right, so the box of the class asked about is all that the challenge's rule needs.
 """
 
 from __future__ import annotations
 
-import copy
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from itertools import chain
+from typing import TypeAlias
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -25,15 +23,14 @@ from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Box, Frame
 from deepinside.core.images import Photo, read
 from deepinside.core.labels import Labels
-from deepinside.core.results import Detection
-from deepinside.core.terminal import print_table
-from deepinside.data.boxes import Annotation, Sample, marked_pixels, read_samples
-from deepinside.evaluation.baselines import cam_methods
+from deepinside.core.results import Segmentation
+from deepinside.core.threads import batches, in_order
+from deepinside.data.boxes import Annotation, Sample, marked_pixels
+from deepinside.evaluation.baselines import cam_layer, cam_maps, center_box, whole_image
 from deepinside.evaluation.metrics import (
     STAGES,
     TOP,
     Map,
-    center_box,
     faithfulness,
     mask_iou,
     pixel_counts,
@@ -42,157 +39,90 @@ from deepinside.evaluation.metrics import (
     rank_correlation,
     threshold_boxes,
 )
-from deepinside.evaluation.results import Case, Evaluation, Found, tabulate
-from deepinside.evaluation.tables import cases_sheet, notes, table, write_csv, write_json
-from deepinside.explanations.explain import explain
-from deepinside.explanations.presets import PRESETS, preset
+from deepinside.evaluation.results import Case, Evaluation, Failure, Found, Judged, tabulate
+from deepinside.explanations.explain import BATCH, see_each, segmentations
+from deepinside.explanations.localizer import Choice, Seen
+from deepinside.explanations.presets import PRESETS, AnyLocalizer, localizer_of, name_of
 from deepinside.networks.classifier import Classifier
 
 # The pixels that are the object, and those that count neither way.
-Marked = tuple[Bool[np.ndarray, "rows columns"], Bool[np.ndarray, "rows columns"]] | None
+Marked: TypeAlias = tuple[Bool[np.ndarray, "rows columns"], Bool[np.ndarray, "rows columns"]] | None
 
 
-def evaluate(
-    classifier: Classifier,
-    samples: Iterable[Sample],
-    presets: Sequence[str] = tuple(PRESETS),
-    *,
-    seed: int = 0,
-    baselines: bool = True,
-    faithful: bool = False,
-    sanity: int = 0,
-) -> Evaluation:
-    """Judge presets, baselines and image-free boxes on photos with ground truth.
+@dataclass(frozen=True)
+class Judging:
+    """How localizers are judged. Raises `DeepInsideError` for an unknown preset, and for none."""
+
+    presets: Sequence[str | AnyLocalizer] = tuple(PRESETS)  # the first one's class predictions count for all methods
+    seed: int = 0  # of the halves that thresholds are transferred between, the bootstrap and the sanity check
+    baselines: bool = True  # whether to judge Grad-CAM and LayerCAM as well
+    faithful: bool = False  # whether to measure insertion and deletion, at 58 forward passes per map
+    sanity: int = 0  # on how many photos to measure how far maps change as the network's layers are randomized
+
+    def __post_init__(self) -> None:
+        if not self.localizers:
+            raise DeepInsideError(f"expected at least one preset ({', '.join(PRESETS)}), got none")
+
+    @property
+    def localizers(self) -> dict[str, AnyLocalizer]:
+        """The localizers by the names of their rows."""
+        localizers = [localizer_of(preset) for preset in self.presets]
+        return {name_of(localizer): localizer for localizer in localizers}
+
+
+def evaluate(classifier: Classifier, samples: Iterable[Sample], judging: Judging | None = None) -> Evaluation:
+    """Judge localizers, class-activation maps and image-free boxes on photos with ground truth.
 
     Args:
         classifier: what to look into.
         samples: from `read_samples`; those with an error are counted and named.
-        presets: recipes of `localize`, by name. The first one's class predictions count for all methods.
-        seed: of the halves that thresholds are transferred between, the bootstrap and the sanity check.
-        baselines: whether to run Grad-CAM and LayerCAM, where the package `grad-cam` is installed.
-        faithful: whether to measure insertion and deletion, at 58 forward passes a map.
-        sanity: on how many images to measure how far maps change when the network forgets, layer by layer.
+        judging: which localizers, and what is measured.
 
-    Raises `DeepInsideError` for an unknown preset, and where not one sample could be judged.
+    Raises `DeepInsideError` where not one sample could be judged.
     """
-    for name in presets:
-        preset(name)
-    if not presets:
-        raise DeepInsideError(f"expected at least one preset ({', '.join(PRESETS)}), got none")
-    judge = _Judge(
+    judging = judging or Judging()
+    return summarized(classifier, judging, judge_each(classifier, samples, judging))
+
+
+def judge_each(classifier: Classifier, samples: Iterable[Sample], judging: Judging) -> Iterator[Judged]:
+    """What every method found in each photo, in the order of the samples, or why the photo could not be judged."""
+    run = _Run(
         classifier,
-        tuple(presets),
-        cam_methods(classifier) if baselines else {},
-        faithful,
-        _forgetful(classifier, sanity, seed),
+        judging,
+        judging.localizers,
+        cam_layer(classifier) if judging.baselines else None,
+        _randomized(classifier, judging),
     )
+    return chain.from_iterable(in_order(run.judged, batches(enumerate(samples), BATCH)))
+
+
+def summarized(classifier: Classifier, judging: Judging, judged: Iterable[Judged]) -> Evaluation:
+    """The figures over all photos judged. Raises `DeepInsideError` where there are none."""
     cases: list[Case] = []
-    failures: list[tuple[Path, str]] = []
-    for sample in samples:
-        try:
-            if sample.error:
-                raise sample.error
-            cases.append(judge.case(sample, check=len(cases) < sanity))
-        except DeepInsideError as error:
-            failures.append((sample.path, _naming(sample.path, str(error))))
+    failures: list[Failure] = []
+    for one in judged:
+        if isinstance(one, Case):
+            cases.append(one)
+        else:
+            failures.append(one)
     if not cases:
-        first = f"; the first: {failures[0][1]}" if failures else ""
+        first = f"; the first: {failures[0].reason}" if failures else ""
         raise DeepInsideError(f"expected photos to judge, but none of {len(failures)} could be{first}")
-    return Evaluation(classifier.name, seed, tuple(cases), tabulate(cases, seed), tuple(failures))
+    return Evaluation(classifier.name, judging.seed, tuple(cases), tabulate(cases, judging.seed), tuple(failures))
 
 
-@dataclass(frozen=True, eq=False)
-class _Scene:
-    """One photo as the judge sees it: whole on the network's pixels, with the class asked about and its truth."""
-
-    photo: Photo
-    frame: Frame
-    image: Float[Tensor, "1 3 height width"]
-    asked: int
-    truths: Float[np.ndarray, "m 4"]
-    marked: Marked
-
-
-@dataclass(frozen=True, eq=False)
-class _Judge:
-    """All that is the same for every image of a run."""
-
-    classifier: Classifier
-    presets: tuple[str, ...]
-    cams: Mapping[str, Callable[[Tensor, int], Map]]
-    faithful: bool
-    forgetful: Mapping[str, Classifier]
-
-    def case(self, sample: Sample, check: bool) -> Case:
-        """The image seen by every method; `check` runs the sanity check, too."""
-        photo = read(sample.path)
-        predicted, annotations, detections = self._explained(photo, sample)
-        asked = next(iter(detections.values())).index
-        scene = self._scene(photo, sample, asked, annotations)
-        found = {name: self._of_preset(scene, name, seen, check) for name, seen in detections.items()}
-        for name, cam in self.cams.items():
-            found[name] = self._of_map(scene, cam(scene.image, asked), scene.frame)
-        for name, box in (("center_box", center_box(photo.width, photo.height)), ("whole_image", _whole(photo))):
-            found[name] = _of_box(box, scene.marked)
-        rank = predicted.index(asked) if asked in predicted else TOP
-        labels = self.classifier.labels
-        return Case(sample.path, labels.name(asked), labels.name(predicted[0]), rank, scene.truths, found)
-
-    def _scene(self, photo: Photo, sample: Sample, asked: int, annotations: Sequence[Annotation]) -> _Scene:
-        """The photo whole, squeezed to the network's size, as Choe et al. 2020 show it to class-activation maps."""
-        frame, image = self.classifier.whole(photo)
-        truths = np.array([_clipped(annotation.box, photo) for annotation in annotations], dtype=np.float64)
-        return _Scene(photo, frame, image, asked, truths, marked_pixels(sample, annotations, photo.width, photo.height))
-
-    def _explained(self, photo: Photo, sample: Sample) -> tuple[list[int], Sequence[Annotation], dict[str, Detection]]:
-        """The likeliest classes, the annotations of the class asked about, and what each preset found of it.
-
-        The first preset also predicts: its boxes are those of the call that a user makes.
-        """
-        known = _classes(sample, self.classifier)
-        first = explain(self.classifier, photo, top=TOP, preset=self.presets[0], also=list(known)).objects
-        predicted = [detection.index for detection in first[:TOP]]
-        asked = _asked(predicted, known)
-        detections = {self.presets[0]: next(detection for detection in first if detection.index == asked)}
-        for name in self.presets[1:]:
-            detections[name] = explain(self.classifier, photo, [asked], preset=name).objects[0]
-        return predicted, known[asked], detections
-
-    def _of_preset(self, scene: _Scene, name: str, seen: Detection, check: bool) -> Found:
-        of_map = self._of_map(scene, seen.map, seen.frame)
-        scores = dict(of_map.scores)
-        if scene.marked:
-            scores["mask_iou"] = mask_iou(seen.mask, *scene.marked)
-        for share, forgetful in self.forgetful.items() if check else ():
-            other = explain(forgetful, scene.photo, [scene.asked], preset=name, boxes=False).objects[0]
-            scores[f"randomization_correlation_{share}"] = rank_correlation(seen.map, other.map)
-        return Found(seen.box, of_map.sweep, of_map.pixels, scores)
-
-    def _of_map(self, scene: _Scene, map: Map, frame: Frame) -> Found:
-        scores: dict[str, float] = {"pointing_game": float(pointing_game(map, frame, scene.truths))}
-        if self.faithful:
-            shown = frame.resized(scene.frame.width, scene.frame.height).map_to_photo(map)
-            insertion, deletion = faithfulness(self.classifier.network, scene.image, shown, scene.asked)
-            scores |= {"insertion_auc": insertion, "deletion_auc": deletion}
-        pixels = pixel_counts(frame.map_to_photo(map), *scene.marked) if scene.marked else None
-        return Found(None, threshold_boxes(map, frame), pixels, scores)
-
-
-def _classes(sample: Sample, classifier: Classifier) -> dict[int, list[Annotation]]:
-    """The sample's annotations by the network's class; those of classes it does not know are left out."""
-    known: dict[int, list[Annotation]] = {}
-    for annotation in sample.annotations:
-        index = class_of(annotation, classifier.labels)
-        if index is not None:
-            known.setdefault(index, []).append(annotation)
-    if not known:
-        names = ", ".join(sorted({annotation.label for annotation in sample.annotations}))
-        raise DeepInsideError(f"{sample.path}: expected classes that {classifier.name} knows, got {names}")
-    return known
+def choose(samples: Sequence[Sample], limit: int | None, seed: int) -> list[Sample]:
+    """At most `limit` of the samples, drawn by `seed`, in their own order."""
+    if limit is None or limit >= len(samples):
+        return list(samples)
+    if limit < 1:
+        raise DeepInsideError(f"expected to judge at least one image, got a limit of {limit}")
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(samples))[:limit])
+    return [samples[number] for number in chosen]
 
 
 def class_of(annotation: Annotation, labels: Labels) -> int | None:
-    """The network's class of an annotation: by WordNet id, then by name; by index only if it has neither."""
+    """The network's class of an annotation: by WordNet id, then by name, and by number if it has neither."""
     for wanted in (annotation.wnid, annotation.name):
         try:
             if wanted:
@@ -202,8 +132,154 @@ def class_of(annotation: Annotation, labels: Labels) -> int | None:
     return annotation.index if not labels or not (annotation.wnid or annotation.name) else None
 
 
-def _naming(path: Path, reason: str) -> str:
-    return reason if str(path) in reason else f"{path}: {reason}"
+@dataclass(eq=False)
+class _Scene:
+    """One photo on its way: its annotations by class, then what the first localizer's network says of it."""
+
+    number: int  # among the samples
+    sample: Sample
+    photo: Photo
+    known: Mapping[int, list[Annotation]]
+    predicted: tuple[int, ...] = ()
+    asked: int = -1
+
+    def choose(self, logits: Float[Tensor, " classes"]) -> list[int]:
+        """The class to ask about, by the logits of the first localizer."""
+        self.predicted = tuple(logits.topk(min(TOP, len(logits))).indices.tolist())
+        self.asked = _asked(self.predicted, self.known)
+        return [self.asked]
+
+    @property
+    def truths(self) -> Float[np.ndarray, "m 4"]:
+        """The boxes of the class asked about; annotators' boxes may end a pixel outside of the photo."""
+        whole = whole_image(self.photo.width, self.photo.height)
+        boxes = [annotation.box.intersection(whole).as_tuple() for annotation in self.known[self.asked]]
+        return np.array(boxes, dtype=np.float64)
+
+    @property
+    def marked(self) -> Marked:
+        """The pixels of the class asked about, if anybody marked them."""
+        return marked_pixels(self.sample, self.known[self.asked], self.photo.width, self.photo.height)
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """All that is the same for every batch."""
+
+    classifier: Classifier
+    judging: Judging
+    localizers: Mapping[str, AnyLocalizer]
+    cam: str | None  # the layer of the class-activation maps
+    randomized: Mapping[str, Classifier]
+
+    def judged(self, batch: Sequence[tuple[int, Sample]]) -> list[Judged]:
+        """A batch of samples, from reading to figures."""
+        judged: dict[int, Judged] = {}
+        scenes: list[_Scene] = []
+        for number, sample in batch:
+            try:
+                scenes.append(self._scene(number, sample))
+            except DeepInsideError as error:
+                judged[number] = _failure(sample, error)
+        seen: dict[str, list[Seen | DeepInsideError]] = {}
+        for name, localizer in self.localizers.items() if scenes else ():
+            choices: list[Choice] = [scene.choose if not seen else partial(_that, scene.asked) for scene in scenes]
+            views = [localizer.views(self.classifier, scene.photo) for scene in scenes]
+            seen[name] = see_each(self.classifier, localizer, views, choices)
+        maps = self._class_activation_maps(scenes) if self.cam else [{} for _ in scenes]
+        for place, scene in enumerate(scenes):
+            try:
+                found = self._found(scene, {name: each[place] for name, each in seen.items()}, maps[place])
+                judged[scene.number] = self._case(scene, found)
+            except DeepInsideError as error:
+                judged[scene.number] = _failure(scene.sample, error)
+        return [judged[number] for number, _ in batch]
+
+    def _scene(self, number: int, sample: Sample) -> _Scene:
+        if sample.error:
+            raise sample.error
+        return _Scene(number, sample, read(sample.path), _by_class(sample, self.classifier))
+
+    def _class_activation_maps(self, scenes: Sequence[_Scene]) -> list[dict[str, Map]]:
+        """For each photo that the network has an answer for, shown whole at the network's size (Choe et al. 2020)."""
+        answered = [scene for scene in scenes if scene.predicted]
+        if not answered or self.cam is None:
+            return [{} for _ in scenes]
+        images = torch.cat([self.classifier.whole(scene.photo)[1] for scene in answered])
+        maps = cam_maps(self.classifier, self.cam, images, [scene.asked for scene in answered])
+        return [
+            {name: each[answered.index(scene)] for name, each in maps.items()} if scene in answered else {}
+            for scene in scenes
+        ]
+
+    def _found(
+        self, scene: _Scene, seen: Mapping[str, Seen | DeepInsideError], cams: Mapping[str, Map]
+    ) -> dict[str, Found]:
+        found: dict[str, Found] = {}
+        marked = scene.marked if scene.predicted else None
+        for name, each in seen.items():
+            if isinstance(each, DeepInsideError):
+                raise each
+            found[name] = self._of_localizer(scene, marked, name, each)
+        height, width = self.classifier.size
+        frame = Frame.whole(scene.photo.width, scene.photo.height, width=width, height=height)
+        found |= {name: self._of_map(scene, marked, map, frame) for name, map in cams.items()}
+        for name, box_of in (("center_box", center_box), ("whole_image", whole_image)):
+            found[name] = _of_box(box_of(scene.photo.width, scene.photo.height), marked)
+        return found
+
+    def _case(self, scene: _Scene, found: Mapping[str, Found]) -> Case:
+        rank = scene.predicted.index(scene.asked) if scene.asked in scene.predicted else TOP
+        labels = self.classifier.labels
+        predicted = labels.name(scene.predicted[0])
+        return Case(scene.sample.path, labels.name(scene.asked), predicted, rank, scene.truths, found)
+
+    def _of_localizer(self, scene: _Scene, marked: Marked, name: str, seen: Seen) -> Found:
+        segmentation: Segmentation = segmentations(self.localizers[name], seen, 0, others=True)[0]
+        of_map = self._of_map(scene, marked, seen.maps[0], seen.frame)
+        scores = dict(of_map.scores)
+        if marked:
+            scores["mask_iou"] = mask_iou(seen.frame.mask_to_photo(segmentation.mask), *marked)
+        if scene.number < self.judging.sanity:
+            scores |= self._sanity(scene, name, seen.maps[0])
+        return Found(seen.frame.mask_box(segmentation.mask), of_map.sweep, of_map.pixels, scores)
+
+    def _sanity(self, scene: _Scene, name: str, map: Map) -> dict[str, float]:
+        """How much the map resembles that of the same network with some of its layers randomized."""
+        scores = {}
+        for share, classifier in self.randomized.items():
+            views = self.localizers[name].views(classifier, scene.photo)
+            (other,) = self.localizers[name].see(classifier, [views], [partial(_that, scene.asked)])
+            scores[f"randomization_correlation_{share}"] = rank_correlation(map, other.maps[0])
+        return scores
+
+    def _of_map(self, scene: _Scene, marked: Marked, map: Map, frame: Frame) -> Found:
+        scores: dict[str, float] = {"pointing_game": float(pointing_game(map, frame, scene.truths))}
+        if self.judging.faithful:
+            shown, image = self.classifier.whole(scene.photo)
+            on_image = frame.resized(shown.width, shown.height).map_to_photo(map)
+            insertion, deletion = faithfulness(self.classifier.fast, image, on_image, scene.asked)
+            scores |= {"insertion_auc": insertion, "deletion_auc": deletion}
+        pixels = pixel_counts(frame.map_to_photo(map), *marked) if marked else None
+        return Found(None, threshold_boxes(map, frame), pixels, scores)
+
+
+def _that(asked: int, logits: Float[Tensor, " classes"]) -> list[int]:
+    """The choice of one class, whatever the logits."""
+    return [asked]
+
+
+def _by_class(sample: Sample, classifier: Classifier) -> dict[int, list[Annotation]]:
+    """The sample's annotations by the network's class; those of classes that it does not know are left out."""
+    known: dict[int, list[Annotation]] = {}
+    for annotation in sample.annotations:
+        index = class_of(annotation, classifier.labels)
+        if index is not None:
+            known.setdefault(index, []).append(annotation)
+    if not known:
+        names = ", ".join(sorted({annotation.label for annotation in sample.annotations}))
+        raise DeepInsideError(f"{sample.path}: expected classes that {classifier.name} knows, got {names}")
+    return known
 
 
 def _asked(predicted: Sequence[int], known: Mapping[int, Sequence[Annotation]]) -> int:
@@ -220,88 +296,14 @@ def _of_box(box: Box, marked: Marked) -> Found:
     return Found(box, scores={"mask_iou": mask_iou(filled, *marked)})
 
 
-def _whole(photo: Photo) -> Box:
-    return Box(0.0, 0.0, float(photo.width), float(photo.height))
+def _failure(sample: Sample, error: DeepInsideError) -> Failure:
+    reason = str(error)
+    return Failure(sample.path, reason if str(sample.path) in reason else f"{sample.path}: {reason}")
 
 
-def _clipped(box: Box, photo: Photo) -> tuple[float, float, float, float]:
-    """Annotators' boxes may end a pixel outside the photo."""
-    return box.intersection(_whole(photo)).as_tuple()
-
-
-def _forgetful(classifier: Classifier, sanity: int, seed: int) -> dict[str, Classifier]:
-    """By the percentage of its layers that it forgot: the same classifier, its network a randomized copy."""
-    copies = {}
-    for share in STAGES if sanity else ():
-        forgetful = copy.copy(classifier)
-        forgetful.network = randomized(classifier.network, share, seed)  # type: ignore[assignment]
-        copies[f"{100 * share:.0f}"] = forgetful
-    return copies
-
-
-def choose(samples: Sequence[Sample], limit: int | None, seed: int) -> list[Sample]:
-    """At most `limit` of the samples, drawn by `seed`, in their own order."""
-    if limit is None or limit >= len(samples):
-        return list(samples)
-    if limit < 1:
-        raise DeepInsideError(f"expected to judge at least one image, got a limit of {limit}")
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(samples))[:limit])
-    return [samples[number] for number in chosen]
-
-
-def evaluate_command(
-    root: Path,
-    classifier: Classifier,
-    presets: Sequence[str],
-    *,
-    limit: int | None = None,
-    seed: int = 0,
-    baselines: bool = True,
-    faithful: bool = False,
-    sanity: int = 0,
-    json_file: Path | None = None,
-    csv_file: Path | None = None,
-    sheet: Path | None = None,
-    progress: Callable[[Sequence[Sample]], Iterable[Sample]] = iter,
-) -> Evaluation:
-    """The command `evaluate`: read, judge, print the table, write the files asked for.
-
-    Args:
-        root: a data set, as for `read_samples`.
-        classifier: what to look into.
-        presets: recipes of `localize`, by name.
-        limit: judge so many images, drawn by `seed`.
-        seed, baselines, faithful, sanity: as for `evaluate`.
-        json_file, csv_file, sheet: where to write `as_json`, `write_csv` and `cases_sheet` of the first preset.
-        progress: what goes through the samples, showing how far it is.
-    """
-    samples = choose(list(read_samples(root)), limit, seed)
-    evaluation = evaluate(
-        classifier, progress(samples), presets, seed=seed, baselines=baselines, faithful=faithful, sanity=sanity
-    )
-    print_table(table(evaluation))
-    print(notes(evaluation, presets[0], baselines))
-    _tell_failures(evaluation)
-    if json_file:
-        write_json(evaluation, json_file)
-    if csv_file:
-        write_csv(evaluation, csv_file)
-    if sheet:
-        from deepinside.explanations import sheets
-
-        sheets.save(cases_sheet(evaluation, presets[0]), sheet)
-    for path in (json_file, csv_file, sheet):
-        if path:
-            print(f"  -> {path}")
-    return evaluation
-
-
-def _tell_failures(evaluation: Evaluation, most: int = 20) -> None:
-    failures = evaluation.failures
-    if not failures:
-        return
-    print(f"{len(failures)} of {len(failures) + len(evaluation.cases)} images could not be judged:", file=sys.stderr)
-    for _, reason in failures[:most]:
-        print(f"  {reason}", file=sys.stderr)
-    if len(failures) > most:
-        print(f"  and {len(failures) - most} more, all named in the JSON file", file=sys.stderr)
+def _randomized(classifier: Classifier, judging: Judging) -> dict[str, Classifier]:
+    """By the percentage of its layers that are drawn anew: the same classifier with a randomized network."""
+    return {
+        f"{100 * share:.0f}": classifier.around(randomized(classifier.fast, share, judging.seed))
+        for share in (STAGES if judging.sanity else ())
+    }

@@ -1,7 +1,7 @@
-"""What came of judging boxes on photos with ground truth: every image, and each method's figures over all of them.
+"""The results of judging boxes on photos with ground truth: every photo, and each method's figures over all of them.
 
-Maps that are cut at a fraction of their maximum need that fraction chosen: on the other half of the images
-(`grad_cam`, transferred) or on the very images that they are judged on (`grad_cam_oracle`): the second is an upper
+A map that is cut at a fraction of its maximum needs that fraction chosen: on the other half of the images
+(`grad_cam`, transferred) or on the very images that it is judged on (`grad_cam_oracle`): the second is an upper
 bound, not a result.
 
 Shapes: n images, t thresholds, m ground-truth boxes (m, 4) as (x0, y0, x1, y1) in photo pixels, draws of a bootstrap.
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -19,7 +20,7 @@ from jaxtyping import Float, Int, UInt8
 from deepinside.core.geometry import Box
 from deepinside.evaluation.metrics import (
     BINS,
-    ENOUGH,
+    CORRECT_IOU,
     LEVELS,
     TOP,
     Estimate,
@@ -40,10 +41,10 @@ CLASSIFICATION = "classification"
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What one method made of one image. A method of maps alone has no box yet: a threshold is chosen over all images.
+    """What one method found in one image. A class-activation map has no box yet: its threshold is chosen later.
 
-    `sweep` holds the map's box at each threshold, `pixels` its histogram inside and outside the ground-truth mask,
-    `scores` whatever is one number an image.
+    `sweep` holds the map's box at each threshold, `pixels` its histogram inside and outside of the ground-truth mask,
+    `scores` whatever is one number per image.
     """
 
     box: Box | None = None
@@ -54,7 +55,7 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One image: the class it is asked about, the place of that class among the predictions, what each method found.
+    """One image: the class asked about, its rank among the predictions, and what each method found.
 
     `rank` counts from 0; `TOP` means that the class is not among the likeliest.
     """
@@ -67,24 +68,53 @@ class Case:
     found: Mapping[str, Found]
 
 
+@dataclass(frozen=True)
+class Failure:
+    """An image that could not be judged, and why."""
+
+    path: Path
+    reason: str
+
+
+Judged: TypeAlias = Case | Failure
+# How a class-activation map came by its threshold.
+Threshold: TypeAlias = Literal["transferred", "oracle"]
+
+
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One method over all images: its boxes and their IoU where it has any, and its figures."""
+    """One method over all images: its boxes and their IoU, if it has any, and its figures.
 
+    `method` is its name in `Case.found`; `threshold` says how that of a class-activation map was chosen, and is None
+    for a method with boxes of its own.
+    """
+
+    method: str
     boxes: Float[np.ndarray, "n 4"] | None
     ious: Float[np.ndarray, " n"] | None
     figures: Mapping[str, Estimate]
+    threshold: Threshold | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What came of a run. `failures` names every image that could not be judged, and why."""
+    """The results of a run, with every image that could not be judged."""
 
     model: str
     seed: int
     cases: tuple[Case, ...]
     rows: Mapping[str, Row]
-    failures: tuple[tuple[Path, str], ...]
+    failures: tuple[Failure, ...]
+
+    def failure_lines(self, most: int = 20) -> list[str]:
+        """What could not be judged, the first few by name."""
+        if not self.failures:
+            return []
+        total = len(self.failures) + len(self.cases)
+        lines = [f"{len(self.failures)} of {total} images could not be judged:"]
+        lines += [f"  {failure.reason}" for failure in self.failures[:most]]
+        more = len(self.failures) - most
+        return [*lines, f"  and {more} more, all named in the JSON file"] if more > 0 else lines
 
 
 def tabulate(cases: Sequence[Case], seed: int) -> dict[str, Row]:
@@ -95,42 +125,46 @@ def tabulate(cases: Sequence[Case], seed: int) -> dict[str, Row]:
         found = [case.found[name] for case in cases]
         if found[0].box is not None:
             boxes = np.array([one.box.as_tuple() for one in found if one.box], dtype=np.float64)
-            rows[name] = _row(cases, found, boxes, weights, seed, transferred=None)
+            rows[name] = _row(cases, name, boxes, weights, seed)
             continue
         sweeps = _sweeps(found)
-        hits = (_sweep_ious(cases, sweeps) >= ENOUGH).astype(np.float64)
-        for row, choice, transferred in (
-            (name, transferred_choice(hits, seed), True),
-            (f"{name}_oracle", oracle_choice(hits), False),
-        ):
+        hits = (_sweep_ious(cases, sweeps) >= CORRECT_IOU).astype(np.float64)
+        choices: dict[Threshold, Int[np.ndarray, " n"]] = {
+            "transferred": transferred_choice(hits, seed),
+            "oracle": oracle_choice(hits),
+        }
+        for threshold, choice in choices.items():
             boxes = sweeps[np.arange(len(cases)), choice].astype(np.float64)
-            rows[row] = _row(cases, found, boxes, weights, seed, transferred)
+            row = name if threshold == "transferred" else f"{name}_{threshold}"
+            rows[row] = _row(cases, name, boxes, weights, seed, threshold)
     errors = {f"top{top}_error": (_ranks(cases) >= top).astype(np.float64) for top in (1, TOP)}
-    rows[CLASSIFICATION] = Row(None, None, {key: estimate(mean_of(column), weights) for key, column in errors.items()})
+    figures = {key: estimate(mean_of(column), weights) for key, column in errors.items()}
+    rows[CLASSIFICATION] = Row(CLASSIFICATION, None, None, figures)
     return rows
 
 
 def _row(
     cases: Sequence[Case],
-    found: Sequence[Found],
+    method: str,
     boxes: Float[np.ndarray, "n 4"],
     weights: UInt8[np.ndarray, "draws n"],
     seed: int,
-    transferred: bool | None,
+    threshold: Threshold | None = None,
 ) -> Row:
-    """`transferred` says how a method of maps alone came by its threshold; None for a method that has boxes."""
+    found = [case.found[method] for case in cases]
     ranks = _ranks(cases)
     ious = np.array([best_iou(box, case.truths) for box, case in zip(boxes, cases, strict=True)], dtype=np.float64)
     columns: dict[str, np.ndarray] = {f"top{top}_error": ~localized(ranks, ious, top) for top in (1, TOP)}
-    columns |= {"gt_known_accuracy": ious >= ENOUGH, "mean_iou": ious}
+    columns |= {"gt_known_accuracy": ious >= CORRECT_IOU, "mean_iou": ious}
     columns |= {f"box_accuracy_{level}": ious >= level for level in LEVELS}
     columns |= {key: _column(found, key) for key in sorted({key for one in found for key in one.scores})}
     statistics = {key: mean_of(column.astype(np.float64)) for key, column in columns.items()}
     if found[0].sweep is not None:
         statistics |= _sweep_statistics(_sweep_ious(cases, _sweeps(found)), seed)
     if any(one.pixels is not None for one in found):
-        statistics |= _pixel_statistics(found, seed, transferred)
-    return Row(boxes, ious, {key: estimate(statistic, weights) for key, statistic in statistics.items()})
+        statistics |= _pixel_statistics(found, seed, threshold)
+    figures = {key: estimate(statistic, weights) for key, statistic in statistics.items()}
+    return Row(method, boxes, ious, figures, threshold)
 
 
 def _sweep_statistics(ious: Float[np.ndarray, "n t"], seed: int) -> dict[str, Statistic]:
@@ -144,19 +178,19 @@ def _sweep_statistics(ious: Float[np.ndarray, "n t"], seed: int) -> dict[str, St
     return statistics
 
 
-def _pixel_statistics(found: Sequence[Found], seed: int, transferred: bool | None) -> dict[str, Statistic]:
-    """PxAP, and for a method of maps alone the mask IoU at a threshold of its own."""
+def _pixel_statistics(found: Sequence[Found], seed: int, threshold: Threshold | None) -> dict[str, Statistic]:
+    """PxAP, and for a class-activation map the mask IoU at a threshold of its own."""
     counts = np.array(
         [one.pixels if one.pixels is not None else np.zeros((2, BINS)) for one in found], dtype=np.float64
     )
     statistics = {"pxap": average_precision_of(counts)}
-    if transferred is None:
+    if threshold is None:
         return statistics
     inside, outside = np.moveaxis(np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1], 1, 0)
     union = inside[:, :1] + outside
     ious = np.divide(inside, union, out=np.zeros_like(inside), where=union > 0)
     known = np.array([one.pixels is not None for one in found])
-    choice = transferred_choice(ious[known], seed) if transferred else oracle_choice(ious[known])
+    choice = transferred_choice(ious[known], seed) if threshold == "transferred" else oracle_choice(ious[known])
     chosen = np.full(len(found), np.nan)
     chosen[known] = ious[known][np.arange(known.sum()), choice]
     return statistics | {"mask_iou": mean_of(chosen)}

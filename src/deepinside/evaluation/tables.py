@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -15,7 +14,7 @@ from deepinside.core.errors import DeepInsideError, writing
 from deepinside.core.geometry import Box
 from deepinside.core.images import read
 from deepinside.evaluation.baselines import MAP_METHODS
-from deepinside.evaluation.metrics import ENOUGH, LEVELS, STAGES, TOP, Estimate
+from deepinside.evaluation.metrics import CORRECT_IOU, LEVELS, STAGES, TOP, Estimate
 from deepinside.evaluation.results import Evaluation, Row
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def as_json(evaluation: Evaluation) -> dict[str, object]:
         "model": evaluation.model,
         "seed": evaluation.seed,
         "methods": methods,
-        "failures": [{"path": str(path), "error": reason} for path, reason in evaluation.failures],
+        "failures": [{"path": str(failure.path), "error": failure.reason} for failure in evaluation.failures],
     }
 
 
@@ -75,8 +74,8 @@ def _lines(evaluation: Evaluation) -> Iterator[Sequence[object]]:
             if row.boxes is None or row.ious is None:
                 continue
             iou = float(row.ious[number])
-            right = [int(case.rank < top and iou >= ENOUGH) for top in (1, TOP)]
-            own = case.found[name.removesuffix("_oracle")].scores
+            right = [int(case.rank < top and iou >= CORRECT_IOU) for top in (1, TOP)]
+            own = case.found[row.method].scores
             box = [round(float(side), 2) for side in row.boxes[number]]
             fixed = (case.path, case.label, case.predicted, rank, name, round(iou, 4), *right, *box)
             yield (*fixed, *(round(own[key], 6) if key in own else "" for key in scores))
@@ -138,7 +137,7 @@ def table(evaluation: Evaluation) -> Table:
         result.add_column(title, justify="right", no_wrap=True)
     for name, row in evaluation.rows.items():
         with_interval = [_percent(row.figures.get(key)) for _, key in intervals]
-        result.add_row(name, *with_interval, _levels(name, row), *(_slashed(row, keys) for _, keys in plain))
+        result.add_row(name, *with_interval, _levels(row), *(_slashed(row, keys) for _, keys in plain))
     return result
 
 
@@ -171,11 +170,10 @@ def _percent(figure: Estimate | None) -> str:
     return "" if figure is None else f"{100 * figure.value:.1f} ±{50 * (figure.high - figure.low):.1f}"
 
 
-def _levels(name: str, row: Row) -> str:
-    """Boxes as they are; for a method of maps alone MaxBoxAcc, each level with a threshold of its own."""
-    oracle = name.endswith("_oracle")
-    is_map = oracle or name in MAP_METHODS
-    key = "max_box_accuracy_oracle_" if oracle else "max_box_accuracy_" if is_map else "box_accuracy_"
+def _levels(row: Row) -> str:
+    """Accuracy of the boxes; for a class-activation map MaxBoxAcc, each level with a threshold of its own."""
+    keys = {None: "box_accuracy_", "transferred": "max_box_accuracy_", "oracle": "max_box_accuracy_oracle_"}
+    key = keys[row.threshold]
     return _slashed(row, [f"{key}{level}" for level in LEVELS])
 
 
@@ -190,13 +188,11 @@ def _write(path: Path, write: Callable[[TextIO], object]) -> Path:
     return path
 
 
-def notes(evaluation: Evaluation, first: str, baselines: bool) -> str:
-    """What to know when reading the table; `first` names the preset whose class predictions count."""
-    notes = [_NOTES.format(first=first)]
+def notes(evaluation: Evaluation, judging_baselines: bool = True) -> str:
+    """How to read the table, below it."""
+    notes = [_NOTES.format(first=next(iter(evaluation.rows)))]
     if MAP_METHODS[0] in evaluation.rows:
         notes.append(_CAM_NOTES)
-    elif baselines and not find_spec("pytorch_grad_cam"):
-        notes.append("Grad-CAM and LayerCAM are left out; to have them: pip install 'deepinside[cam]'")
-    elif baselines:
+    elif judging_baselines:
         notes.append("Grad-CAM and LayerCAM are left out: the network has no layer with height and width.")
     return "\n".join(notes)

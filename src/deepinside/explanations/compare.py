@@ -9,30 +9,31 @@ from deepinside.core.images import Photo
 from deepinside.core.results import Detection
 from deepinside.explanations.explain import explain
 from deepinside.explanations.presets import DEFAULT, PRESETS
-from deepinside.explanations.reconstruct import Reconstruction, Target, reconstruct_by_rules
-from deepinside.gradients.targets import Neuron
+from deepinside.explanations.reconstruct import Reconstruction, reconstruct_by_rules
+from deepinside.gradients.targets import Target
 from deepinside.networks.classifier import Classifier
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """By rule, what came back, or why the rule has no meaning here; by preset, what it found, nothing of a neuron."""
+    """By rule, the gradient, or why the rule has no meaning here; by preset, the object found, none for a neuron."""
 
     rules: dict[str, Reconstruction | DeepInsideError]
     presets: dict[str, Detection]
 
 
-def compare(classifier: Classifier, photo: Photo, target: Target = None) -> Comparison:
-    """Look at a photo in every way there is.
+def compare(classifier: Classifier, photo: Photo, target: Target | None = None) -> Comparison:
+    """A photo under all rules and presets.
 
     Args:
         classifier: from `load` or `Classifier(...)`.
         photo: what to look at.
-        target: a `Neuron`, or a class by index, WordNet id or name; by default the likeliest, by the default preset.
+        target: a `Neuron` or another score, or a class by index, WordNet id or name; by default the likeliest class, as
+            the default preset has it.
 
     Raises `DeepInsideError` as `explain` and `reconstruct` do.
     """
-    if isinstance(target, Neuron):
+    if callable(target):
         return Comparison(reconstruct_by_rules(classifier, photo, target), {})
     first = explain(classifier, photo, target, top=1).objects[0]
     others = [name for name in PRESETS if name != DEFAULT]

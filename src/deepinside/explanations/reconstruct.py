@@ -1,7 +1,7 @@
-"""What excites a neuron, as pictures: the signal that comes back to the image, under each rectifier rule (Sect. 4).
+"""What excites a neuron: its gradient at the image, under each rectifier rule, as an image (Sect. 4).
 
-The whole photo is shown to the network, so that the picture that comes back lies on it. Where a DeconvNet starts from
-one neuron of a convolutional layer, this starts from any neuron in any layer, or from a class.
+The whole photo is shown to the network, so that the gradient lies on it. Where a DeconvNet starts from one neuron of a
+convolutional layer, this starts from any neuron in any layer, or from a class.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from jaxtyping import Float
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Box, Frame
 from deepinside.core.images import Photo, as_photo, read
-from deepinside.gradients.probe import borrowed, look, look_at
+from deepinside.gradients.private import borrowed
+from deepinside.gradients.probe import look, look_at
 from deepinside.gradients.rectifiers import RULES
-from deepinside.gradients.targets import Neuron
+from deepinside.gradients.targets import Neuron, Target
 from deepinside.networks.classifier import Classifier
-
-Target = Neuron | int | str | None
 
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """What came back to the image from one score of one photo.
+    """The gradient of one score of one photo at the image.
 
-    `gradient` is signed, one number a pixel and color, on the grid of `frame`; under DeconvNet's rule it is Zeiler and
-    Fergus' reconstruction. `rectifiers` counts the calls the rule acted on, `others` the activations it could not.
+    `gradient` is signed, one number per pixel and color channel, on the grid of `frame`; under DeconvNet's rule it is
+    Zeiler and Fergus' reconstruction. `rectifiers` counts the calls that the rule acted on, `others` those of other
+    activation functions, on which no rule acts.
     """
 
     target: str
@@ -50,28 +50,32 @@ class Reconstruction:
 
     @property
     def field(self) -> Box:
-        """The part of the photo that anything came back to, in photo pixels: what the neuron could see."""
+        """The part of the photo where the gradient is not zero, in photo pixels: what the neuron could see."""
         reached = self.map > 0
         return self.frame.mask_box(reached if reached.any() else ~reached)
 
 
 def reconstruct(
-    classifier: Classifier, photo: Photo | str | os.PathLike[str], target: Target = None, *, rule: str = "deconvnet"
+    classifier: Classifier,
+    photo: Photo | str | os.PathLike[str],
+    target: Target | None = None,
+    *,
+    rule: str = "deconvnet",
 ) -> Reconstruction:
-    """The signal that a class or a neuron sends back to a photo.
+    """The gradient of a class or a neuron at a photo, under a rectifier rule.
 
     Args:
         classifier: from `load` or `Classifier(...)`.
         photo: a `Photo` or a path.
         target: a `Neuron`, or a class by index, WordNet id or name; by default the likeliest class.
-        rule: how the signal passes rectifiers: `"gradient"`, `"deconvnet"` or `"guided"`.
+        rule: how the backward pass goes through rectifiers: `"gradient"`, `"deconvnet"` or `"guided"`.
 
     Raises `DeepInsideError` for an unknown class, layer or rule, and for a rule that cannot act on this network.
     """
     photo = as_photo(photo)
     frame, image = classifier.whole(photo)
-    with borrowed(classifier.network, image, rule) as private:
-        if isinstance(target, Neuron):
+    with borrowed(classifier.fast, image, rule) as private:
+        if callable(target):
             passes, name = look_at(private, image, target, rule=rule), str(target)
         else:
             index = None if target is None else classifier.labels.find(target)
@@ -89,12 +93,12 @@ def reconstruct(
 
 
 def reconstruct_by_rules(
-    classifier: Classifier, photo: Photo, target: Target = None
+    classifier: Classifier, photo: Photo, target: Target | None = None
 ) -> dict[str, Reconstruction | DeepInsideError]:
     """`reconstruct` under every rule; where DeconvNet's or the guided one has no meaning, why."""
     plain = reconstruct(classifier, photo, target, rule="gradient")
     found: dict[str, Reconstruction | DeepInsideError] = {"gradient": plain}
-    for rule in RULES[1:]:
+    for rule in list(RULES)[1:]:
         try:
             found[rule] = reconstruct(classifier, photo, target, rule=rule)
         except DeepInsideError as error:
@@ -118,8 +122,8 @@ def most_exciting(
             failures.append(error)
             continue
         _, image = classifier.whole(photo)
-        with borrowed(classifier.network, image) as private:
-            passes = look_at(private, image, neuron, (neuron.layer,))  # backward ends where it begins
+        with borrowed(classifier.fast, image) as private:
+            passes = look_at(private, image, neuron, (neuron.layer,))  # so that the backward pass is empty
         excited.append((passes.scores.item(), path))
     return nlargest(count, excited, key=lambda pair: pair[0]), failures
 

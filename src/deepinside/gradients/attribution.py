@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from deepinside.gradients.saliency import Targets, gradient
+from deepinside.gradients.saliency import gradient
+from deepinside.gradients.targets import Target
 
 
 class Attribution:
@@ -30,15 +32,15 @@ class Attribution:
         self.rule = rule
         self.absolute = absolute
 
-    def attribute(self, inputs: Any, target: Targets = 0) -> Any:
+    def attribute(self, inputs: Any, target: Target | Sequence[int] | Tensor = 0) -> Any:
         """One number for each number of the inputs. Arguments and errors as `deepinside.saliency`.
 
         Args:
             inputs: images (batch, 3, height, width), RGB in [0, 1], or a tuple of one such tensor, as Captum's metrics
-                pass them; what comes back has the same form.
-            target: a class, one an image, or a score.
+                pass them; the result has the same form.
+            target: a class, one class per image, or a score.
         """
         (images,) = inputs if isinstance(inputs, tuple) else (inputs,)
-        slopes: Tensor = gradient(self.network, images, target, rule=self.rule)
-        slopes = slopes.abs() if self.absolute else slopes
-        return (slopes,) if isinstance(inputs, tuple) else slopes
+        gradients: Tensor = gradient(self.network, images, target, rule=self.rule)
+        gradients = gradients.abs() if self.absolute else gradients
+        return (gradients,) if isinstance(inputs, tuple) else gradients

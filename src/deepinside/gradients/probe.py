@@ -1,44 +1,39 @@
-"""One forward pass and the backward passes it is asked for, through a private copy of the network.
+"""One forward pass and the backward passes it is asked for, through a private view of the network.
 
-The caller's network is never touched: evaluation mode, frozen weights and the taps that read activations are all set
-on a copy that shares the weights' memory. It costs milliseconds and no megabytes, and any number of threads may look
-into one network at the same time, even while another trains it.
+The hooks that read activations are set on the private view (`private.py`), never on the caller's network.
 """
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
-from threading import Lock
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from deepinside.core.errors import DeepInsideError, nearest
-from deepinside.gradients.folded import folded, spend
+from deepinside.gradients.folded import spend
 from deepinside.gradients.logits import logits_of
-from deepinside.gradients.rectifiers import RectifierRule, check_interceptable
+from deepinside.gradients.rectifiers import RectifierRule
 from deepinside.gradients.targets import Score, scores_of
 
 BEHIND = "model"  # what `Normalized` calls the network behind it
-IMAGE = ""  # the name of the place where the image enters, as `named_modules` calls the network itself
+IMAGE = ""  # the name of the image among the layers, as `named_modules` calls the network itself
 
 Choice = Callable[[Float[Tensor, "batch classes"]], Int[Tensor, "batch k"]]
 
 
 @dataclass(frozen=True)
 class Passes:
-    """What came back from k scores of every image, in the order of the layers asked for.
+    """The scores of every image and their gradients, in the order of the layers asked for.
 
     After the activations of these layers come those that were only read. `rectifiers` counts, by spelling, the
     rectifier calls that the rule acted on; nothing under the rule "gradient", which is autograd's own. `others` counts
-    the activations on the way that no rule acts on.
+    the other activation functions that the signal passed, on which no rule acts.
     """
 
     scores: Float[Tensor, "batch k"]
@@ -50,7 +45,7 @@ class Passes:
 
 @dataclass(frozen=True)
 class Look(Passes):
-    """What one look into a network at its classes saw: their logits as well, and which classes the scores are of."""
+    """The passes of class scores, with all logits and the classes that the scores are of."""
 
     logits: Float[Tensor, "batch classes"]
     classes: Int[Tensor, "batch k"]
@@ -67,13 +62,13 @@ def look(
     """Forward once, then once backward for each of the k classes of every image.
 
     Args:
-        private: what `borrowed` or `frozen` gave; nobody else may be using it at the moment.
-        images: RGB in [0, 1].
+        private: what `borrowed` or `private_view` gave; no other thread may be using it at the moment.
+        images: in [0, 1].
         classes: the classes of each image, or how to choose them once the logits are known.
         layers: where to read activations, and gradients of the class scores with respect to them. The graph
             begins at the first of them, so a look at a deep layer costs little more than a forward pass.
-        rule: how the signal passes rectifiers, one of `relu.RULES`.
-        reads: layers whose activations are wanted without gradients, which costs nothing.
+        rule: how the signal passes rectifiers, one of `rectifiers.RULES`.
+        reads: layers whose activations are wanted without gradients, which costs no backward pass.
 
     Raises `DeepInsideError` for an unknown layer, outputs that are no logits, scores that are not finite or do not
     depend on a layer, and a rule that found nothing to act on.
@@ -84,7 +79,7 @@ def look(
         nonlocal logits, chosen
         logits = logits_of(output, len(images))
         chosen = classes(logits.detach()) if callable(classes) else classes.to(logits.device)
-        chosen = chosen.clone()  # one made in inference mode could not be kept for the way back
+        chosen = chosen.clone()  # one made in inference mode could not be kept for the backward pass
         _check_classes(chosen, logits)
         return logits.gather(1, chosen)
 
@@ -103,33 +98,36 @@ def look_at(
 
     Arguments and errors as `look`; k is 1.
     """
-    place = getattr(score, "layer", None)
-    return _passes(private, images, lambda value: scores_of(score, value, len(images))[:, None], place, layers, rule)
+    size = (images.shape[2], images.shape[3])
+
+    def scores(output: object) -> Float[Tensor, "batch 1"]:
+        return scores_of(score, output, len(images), size)[:, None]
+
+    return _passes(private, images, scores, getattr(score, "layer", None), layers, rule)
 
 
 def _passes(
     private: nn.Module,
     images: Tensor,
     scores: Callable[[Any], Float[Tensor, "batch k"]],
-    place: str | None,
+    source: str | None,
     layers: Sequence[str],
     rule: str,
     reads: Sequence[str] = (),
 ) -> Passes:
-    """Read `scores` from the output, or from the layer called `place`, and go back from each of their columns."""
+    """Read `scores` from the output, or from the layer called `source`, and back-propagate each of their columns."""
     watch = RectifierRule(rule)
     # Gradients are wanted whatever mode the caller is in, and only for this private copy of the pixels.
-    with torch.inference_mode(False), torch.enable_grad(), _Taps(private, layers, reads, place, watch) as taps:
+    with torch.inference_mode(False), torch.enable_grad(), _Taps(private, layers, reads, source, watch) as taps:
         with watch if rule != "gradient" else nullcontext():
             output = private(taps.image(images))
-            source = output if place is None else taps.source()
-        table = scores(source)
+            scored = output if source is None else taps.source()
+        table = scores(scored)
         tapped = taps.in_order()
         columns = table.unbind(dim=1)
         spend(private, once=len(columns) == 1 and set(layers) == {IMAGE} and not reads)
-        backward = [
-            _back(column.sum(), tapped, layers, keep=number < len(columns) - 1) for number, column in enumerate(columns)
-        ]
+        last = len(columns) - 1
+        backward = [_gradients(column.sum(), tapped, layers, keep=k < last) for k, column in enumerate(columns)]
     return Passes(
         table.detach(),
         (*(tensor.detach() for tensor in tapped), *taps.read()),
@@ -139,7 +137,7 @@ def _passes(
     )
 
 
-def _back(score: Tensor, tapped: Sequence[Tensor], layers: Sequence[str], keep: bool) -> tuple[Tensor, ...]:
+def _gradients(score: Tensor, tapped: Sequence[Tensor], layers: Sequence[str], keep: bool) -> tuple[Tensor, ...]:
     gradients: Sequence[Tensor | None] = [None] * len(tapped)
     if score.requires_grad:
         gradients = torch.autograd.grad(score, tapped, retain_graph=keep, allow_unused=True)
@@ -147,105 +145,10 @@ def _back(score: Tensor, tapped: Sequence[Tensor], layers: Sequence[str], keep: 
         if gradient is None:
             where = f"layer {name!r}" if name else "the image"
             raise DeepInsideError(
-                f"expected a score that depends on {where}, but nothing comes back from it; take the gradient at a "
-                "layer before the one whose score it is, in a network without detach() between"
+                f"expected a score that depends on {where}, but no gradient reaches it; take the gradient at a layer "
+                "before the one whose score it is, in a network without detach() between"
             )
     return tuple(gradient for gradient in gradients if gradient is not None)
-
-
-@contextmanager
-def borrowed(
-    network: nn.Module, images: Float[Tensor, "batch 3 height width"], rule: str = "gradient"
-) -> Iterator[nn.Module]:
-    """A frozen and folded copy of the network for one thread at a time, given back at the end of the block.
-
-    Copies are kept as long as the network lives, for the next call. They are made anew when any weight, statistic or
-    module of the network has changed since. A rule other than "gradient" has to see rectifiers as they are written: it
-    gets a frozen copy that is not folded, and an error where even that would keep rectifiers out of its reach.
-    """
-    if rule != "gradient":
-        check_interceptable(network)
-        yield frozen(network)
-        return
-    pool = _pool(network, images)
-    try:
-        private = pool.idle.pop()  # atomic, so that no two threads get the same
-    except IndexError:
-        private = frozen(pool.master)
-    try:
-        yield private
-    finally:
-        pool.idle.append(private)
-
-
-@dataclass(frozen=True)
-class _Pool:
-    fingerprint: tuple[object, ...]
-    master: nn.Module
-    idle: list[nn.Module] = field(default_factory=list)
-
-
-# Not state that anyone can see: what is in here only saves the time to make it again.
-_pools: WeakKeyDictionary[nn.Module, _Pool] = WeakKeyDictionary()
-_pools_lock = Lock()
-
-
-def _pool(network: nn.Module, images: Tensor) -> _Pool:
-    fingerprint = _fingerprint(network)
-    with _pools_lock:
-        pool = _pools.get(network)
-    if pool is None or pool.fingerprint != fingerprint:
-        pool = _Pool(fingerprint, folded(frozen(network), images[:1].detach()))
-        with _pools_lock:
-            _pools[network] = pool
-    return pool
-
-
-def _fingerprint(network: nn.Module) -> tuple[object, ...]:
-    """Changes with any weight or statistic, also where `.data` was written past autograd, and with any module."""
-    modules = tuple(
-        (id(module), len(module._forward_hooks), len(module._forward_pre_hooks)) for module in network.modules()
-    )
-    tensors = [*network.parameters(), *network.buffers()]
-    places = tuple((id(tensor), tensor.data_ptr(), tensor.dtype, _version(tensor)) for tensor in tensors)
-    with torch.no_grad():
-        floats = [tensor.detach() for tensor in tensors if tensor.is_floating_point() and tensor.numel()]
-        norms = torch._foreach_norm(floats) if floats else []
-        # A norm does not see a change of sign; the first number does.
-        firsts = [tensor.reshape(-1)[0] for tensor in floats]
-    values = tuple(torch.stack([value.cpu() for value in (*norms, *firsts)]).tolist()) if floats else ()
-    return (modules, places, values)
-
-
-def _version(tensor: Tensor) -> int:
-    return -1 if tensor.is_inference() else tensor._version  # inference tensors keep no count
-
-
-def frozen(network: nn.Module) -> nn.Module:
-    """The same function of its input, in evaluation mode, with weights that ask for no gradient.
-
-    Raises `DeepInsideError` for a network that Python cannot copy.
-
-    >>> network = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
-    >>> private = frozen(network)
-    >>> private.training, private[0].weight.requires_grad, network.training, network[0].weight.requires_grad
-    (False, False, True, True)
-    >>> private[0].weight.data_ptr() == network[0].weight.data_ptr()
-    True
-    """
-    memo: dict[int, Any] = {}
-    for parameter in network.parameters():
-        memo[id(parameter)] = nn.Parameter(_values(parameter), requires_grad=False)
-    for buffer in network.buffers():
-        memo[id(buffer)] = _values(buffer)
-    try:
-        private = copy.deepcopy(network, memo)
-    except Exception as error:
-        raise DeepInsideError(
-            "expected a network that copy.deepcopy can copy, since the original must not be changed; "
-            f"{type(network).__name__} refuses ({error})"
-        ) from error
-    return private.eval()
 
 
 def _check_classes(classes: Tensor, logits: Tensor) -> None:
@@ -255,12 +158,6 @@ def _check_classes(classes: Tensor, logits: Tensor) -> None:
     if classes.numel() and not (int(classes.min()) >= 0 and int(classes.max()) < count):
         wrong = next(int(c) for c in classes.flatten() if not 0 <= int(c) < count)
         raise DeepInsideError(f"expected classes from 0 to {count - 1}, as many as the network has, got {wrong}")
-
-
-def _values(tensor: Tensor) -> Tensor:
-    """The tensor's memory outside any graph; a copy only where autograd could not use the original."""
-    with torch.inference_mode(False):
-        return tensor.clone() if tensor.is_inference() else tensor.detach()
 
 
 def find_layer(modules: Mapping[str, nn.Module], name: str) -> nn.Module:
@@ -275,7 +172,7 @@ def find_layer(modules: Mapping[str, nn.Module], name: str) -> nn.Module:
 class _Taps:
     """Reads the outputs of named layers while a network runs; the hooks live as long as the `with` block.
 
-    Layers are read as leaves that gradients reach; `place` is read as it is, for a score to be taken of it.
+    Layers are read as leaves that gradients reach; `source` is read as it is, for a score to be taken of it.
     """
 
     def __init__(
@@ -283,22 +180,22 @@ class _Taps:
         private: nn.Module,
         layers: Sequence[str],
         reads: Sequence[str],
-        place: str | None,
+        source: str | None,
         watch: RectifierRule,
     ):
         self._layers = tuple(layers)
         self._reads = tuple(reads)
-        self._place = place
+        self._source = source
         self._watch = watch
         self._tapped: dict[str, Tensor] = {}
         self._seen: dict[str, Tensor] = {}
-        self._source: Tensor | None = None
+        self._scored: Tensor | None = None
         modules = dict(private.named_modules())
-        self._modules = {name: find_layer(modules, name) for name in (*layers, *reads, place) if name is not None}
+        self._modules = {name: find_layer(modules, name) for name in (*layers, *reads, source) if name is not None}
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
 
     def __enter__(self) -> _Taps:
-        for name in dict.fromkeys((*self._layers, *self._reads, self._place)):
+        for name in dict.fromkeys((*self._layers, *self._reads, self._source)):
             if name:  # neither the image nor the network itself
                 self._handles.append(self._modules[name].register_forward_hook(self._hook(name)))
         return self
@@ -322,10 +219,10 @@ class _Taps:
 
     def source(self) -> Tensor:
         """The output that the score is taken of. The rule has met what lies before it, and not what lies after."""
-        assert self._place is not None
-        source = self._ran(self._place, self._source)
+        assert self._source is not None
+        scored = self._ran(self._source, self._scored)
         self._watch.rectifiers, self._watch.others, self._watch.detached = self._met
-        return source
+        return scored
 
     def _ran(self, name: str, tensor: Tensor | None) -> Tensor:
         if tensor is None:
@@ -342,8 +239,8 @@ class _Taps:
             if name in self._reads:
                 self._seen[name] = output.detach().clone()  # what comes next may write over it
             passed = self._tap(name, output) if name in self._layers else output
-            if name == self._place:
-                self._source = passed
+            if name == self._source:
+                self._scored = passed
                 self._met = Counter(self._watch.rectifiers), Counter(self._watch.others), self._watch.detached
                 passed = passed.clone()
             return passed

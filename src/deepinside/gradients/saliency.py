@@ -1,7 +1,7 @@
 """Image-specific class saliency (paper, Sect. 3.1): which pixels' change would move the class score most.
 
 `gradient` is w = dS_c/dI, one back-propagation pass from the unnormalized score S_c to the image, and `saliency` is
-M_ij = max_c |w_ijc|. `ten_crops` and `put_back` are the sub-images of the paper's Figure 2 and their way back.
+M_ij = max_c |w_ijc|. `ten_crops` are the sub-images of the paper's Figure 2, and `put_back` averages their maps.
 
 Images are RGB in [0, 1], (batch, 3, height, width); networks return logits, (batch, classes).
 """
@@ -16,10 +16,9 @@ from torch import Tensor, nn
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.gradients.grids import as_grid
-from deepinside.gradients.probe import IMAGE, borrowed, look, look_at
-from deepinside.gradients.targets import Score
-
-Targets = int | Sequence[int] | Tensor | Score
+from deepinside.gradients.private import borrowed
+from deepinside.gradients.probe import IMAGE, look, look_at
+from deepinside.gradients.targets import Target
 
 # Images of 224 x 224 pixels that go through the network at a time: beyond this, CPU throughput no longer grows but
 # memory does. Of larger ones fewer go, so that the memory stays the same.
@@ -29,7 +28,7 @@ CHUNK = 16
 def saliency(
     network: nn.Module,
     images: Float[Tensor, "batch 3 height width"],
-    targets: Targets,
+    targets: Target | Sequence[int] | Tensor,
     *,
     layer: str | None = None,
     rule: str = "gradient",
@@ -41,13 +40,13 @@ def saliency(
         images: RGB in [0, 1].
         targets: the class to explain: one for all images, one for each image (batch,), or several for each
             image (batch, k), for which the network still runs forward only once. Or a score: a `Neuron`, `At` a layer,
-            or any function from what the network returns to one number an image, (batch,).
+            or any function from what the network returns to one number per image, (batch,).
         layer: where the gradient is taken, a name from `named_modules`; by default at the image. It needs a grid:
             maps, or tokens, of which the largest magnitude over channels is taken likewise.
-        rule: how the signal passes rectifiers on its way back: `"gradient"`, `"deconvnet"` or `"guided"` (Sect. 4).
+        rule: how the backward pass goes through rectifiers: `"gradient"`, `"deconvnet"` or `"guided"` (Sect. 4).
 
     Returns:
-        One map an image, (batch, height, width), or (batch, k, height, width) for several targets; never
+        One map per image, (batch, height, width), or (batch, k, height, width) for several targets; never
         negative, in logits per unit of color. At a layer, (batch, rows, columns) of its own grid.
 
     Raises:
@@ -72,7 +71,7 @@ def saliency(
 def gradient(
     network: nn.Module,
     images: Float[Tensor, "batch 3 height width"],
-    targets: Targets,
+    targets: Target | Sequence[int] | Tensor,
     *,
     layer: str | None = None,
     rule: str = "gradient",
@@ -84,15 +83,15 @@ def gradient(
     torch.Size([2, 3, 4, 4])
     """
     _check_images(images)
-    place = (IMAGE if layer is None else layer,)
+    where = (IMAGE if layer is None else layer,)
     size = chunk_size(images)
     with borrowed(network, images, rule) as private:
         if callable(targets):
-            scored = [look_at(private, some, targets, place, rule).gradients[0] for some in images.split(size)]
+            scored = [look_at(private, some, targets, where, rule).gradients[0] for some in images.split(size)]
             return torch.cat(scored)[:, 0]
         classes = _class_table(targets, len(images))
         passes = [
-            look(private, some, some_classes, place, rule).gradients[0]
+            look(private, some, some_classes, where, rule).gradients[0]
             for some, some_classes in zip(images.split(size), classes.split(size), strict=True)
         ]
     stacked = torch.cat(passes)
@@ -133,7 +132,7 @@ def ten_crops(
 def put_back(
     maps: Float[Tensor, "10 *k crop_height crop_width"], size: tuple[int, int]
 ) -> Float[Tensor, "*k height width"]:
-    """The average of ten crops' maps, each laid where its crop came from, mirrored ones turned round first.
+    """The average of ten crops' maps, each at the position of its crop, mirrored ones flipped back first.
 
     A pixel is averaged over the crops that saw it. The paper averages the ten maps without saying how they are
     aligned; this is the alignment under which a pixel's average is about that pixel.
@@ -162,13 +161,15 @@ def _check_images(images: Tensor) -> None:
         )
 
 
-def _are_several(targets: Targets) -> bool:
-    """Whether the caller asked for several maps an image."""
+def _are_several(targets: Target | Sequence[int] | Tensor) -> bool:
+    """Whether the caller asked for several maps per image."""
     return not callable(targets) and torch.as_tensor(targets).ndim == 2
 
 
-def _class_table(targets: int | Sequence[int] | Tensor, batch: int) -> Int[Tensor, "batch k"]:
+def _class_table(targets: int | str | Sequence[int] | Tensor, batch: int) -> Int[Tensor, "batch k"]:
     """Targets in any accepted form -> (batch, k)."""
+    if isinstance(targets, str):
+        raise DeepInsideError(f"expected class numbers, since a module has no class names, got {targets!r}")
     table = torch.as_tensor(targets)
     if table.is_floating_point() or table.dtype == torch.bool:
         raise DeepInsideError(f"expected class numbers as targets, got values of type {table.dtype}")

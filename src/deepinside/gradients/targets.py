@@ -1,6 +1,6 @@
-"""What a gradient can be of, besides the score of a class: a neuron, a channel, or anything that can be computed.
+"""What a gradient can be of: the score of a class, a neuron, a channel, or anything that can be computed.
 
-A score is a callable that maps what the network returned, one row an image, to one number an image. If it has an
+A score is a callable that maps what the network returned, one row per image, to one number per image. If it has an
 attribute `layer`, it is called with the output of that layer in place of the network's. `Neuron` is such a score, and
 `At` makes one of any function. With them the gradient says what excites "any neuron in any layer" (paper, Sect. 4).
 """
@@ -10,30 +10,30 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from deepinside.core.errors import DeepInsideError
-from deepinside.gradients.grids import as_grid, find_grid
+from deepinside.gradients.grids import SQUARE, as_grid, find_grid
 
 Score = Callable[[Any], Float[Tensor, " batch"]]
-Place = tuple[int, int] | Literal["mean", "max"]
+Position: TypeAlias = tuple[int, int] | Literal["mean", "max"]
 
 _WRITTEN = re.compile(r"(?P<layer>.+):(?P<channel>\d+)(@(?P<row>\d+),(?P<column>\d+)|@(?P<how>mean|max))?")
 
 
 @dataclass(frozen=True)
 class Neuron:
-    """The activation of a channel of a layer, at one place, at its strongest place, or on average.
+    """The activation of a channel of a layer: at one position, at its maximum, or on average.
 
     Args:
         layer: its name, as `deepinside layers` lists it.
         channel: its number, from 0.
         at: `(row, column)` on the layer's grid for one neuron; `"max"` for the strongest of each image, as Zeiler and
-            Fergus look at a channel; `"mean"` for the whole channel. Layers without places need none.
+            Fergus look at a channel; `"mean"` for the whole channel. Layers without a grid need none.
 
     >>> Neuron("features", 1, at=(0, 1))(torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]]))
     tensor([4.])
@@ -41,25 +41,35 @@ class Neuron:
 
     layer: str
     channel: int
-    at: Place = "max"
+    at: Position = "max"
 
     def __str__(self) -> str:
         where = "@{},{}".format(*self.at) if isinstance(self.at, tuple) else "" if self.at == "max" else f"@{self.at}"
         return f"{self.layer}:{self.channel}{where}"
 
-    def __call__(self, activation: Float[Tensor, "batch ..."]) -> Float[Tensor, " batch"]:
-        """The neuron's activation for each image. Raises `DeepInsideError` where the layer has no such neuron."""
+    def __call__(
+        self, activation: Float[Tensor, "batch ..."], picture: tuple[int, int] = SQUARE
+    ) -> Float[Tensor, " batch"]:
+        """The neuron's activation for each image.
+
+        Args:
+            activation: the layer's output.
+            picture: height and width of the images, in any unit: their ratio tells how a grid of tokens lies.
+
+        Raises `DeepInsideError` where the layer has no such neuron.
+        """
         if activation.ndim == 2:
             self._check(self.channel, activation.shape[1], "channels")
             return activation[:, self.channel]
-        # Tokens that are no grid still have a mean and a maximum.
-        has_grid = find_grid(activation.shape) is not None or activation.ndim != 3
-        maps = as_grid(activation) if has_grid or isinstance(self.at, tuple) else activation.transpose(1, 2)[..., None]
+        if activation.ndim == 3 and find_grid(activation.shape, picture) is None and not isinstance(self.at, tuple):
+            maps = activation.transpose(1, 2)[..., None]  # tokens that are no grid still have a mean and a maximum
+        else:
+            maps = as_grid(activation, picture)
         self._check(self.channel, maps.shape[1], "channels")
         map = maps[:, self.channel]
         if isinstance(self.at, tuple):
-            for place, size, what in zip(self.at, map.shape[1:], ("rows", "columns"), strict=True):
-                self._check(place, size, what)
+            for index, size, what in zip(self.at, map.shape[1:], ("rows", "columns"), strict=True):
+                self._check(index, size, what)
             return map[:, self.at[0], self.at[1]]
         return map.flatten(1).amax(1) if self.at == "max" else map.flatten(1).mean(1)
 
@@ -72,7 +82,7 @@ class Neuron:
 
 @dataclass(frozen=True)
 class At:
-    """A score computed from the output of a layer: `score` maps it, (batch, ...), to one number an image.
+    """A score computed from the output of a layer: `score` maps it, (batch, ...), to one number per image.
 
     >>> energy = At("features", lambda activation: activation.square().flatten(1).sum(1))
     """
@@ -85,8 +95,12 @@ class At:
         return self.score(activation)
 
 
+# What can be explained: a class by index, or by name where labels are at hand, a `Neuron`, or any other score.
+Target: TypeAlias = int | str | Neuron | Score
+
+
 def read_neuron(text: str, at: Literal["mean", "max"] = "max") -> Neuron:
-    """A neuron as commands write it: `LAYER:CHANNEL`, or with a place, `@ROW,COLUMN`, `@mean` or `@max`.
+    """A neuron as commands write it: `LAYER:CHANNEL`, or with a position, `@ROW,COLUMN`, `@mean` or `@max`.
 
     >>> read_neuron("blocks.4.2:31@3,5")
     Neuron(layer='blocks.4.2', channel=31, at=(3, 5))
@@ -94,15 +108,20 @@ def read_neuron(text: str, at: Literal["mean", "max"] = "max") -> Neuron:
     match = _WRITTEN.fullmatch(text)
     if not match:
         raise DeepInsideError(f"expected a neuron as LAYER:CHANNEL or LAYER:CHANNEL@ROW,COLUMN, got {text!r}")
-    place: Place = at if match["how"] is None else match["how"]  # type: ignore[assignment]
+    position: Position = at if match["how"] is None else match["how"]  # type: ignore[assignment]
     if match["row"] is not None:
-        place = (int(match["row"]), int(match["column"]))
-    return Neuron(match["layer"], int(match["channel"]), place)
+        position = (int(match["row"]), int(match["column"]))
+    return Neuron(match["layer"], int(match["channel"]), position)
 
 
-def scores_of(score: Score, output: Any, batch: int) -> Float[Tensor, " batch"]:
-    """What a score makes of an output. Raises `DeepInsideError` unless that is one finite number an image."""
-    scores = score(output)
+def applied(score: Score, output: Any, picture: tuple[int, int]) -> Any:
+    """What a score makes of an output for images of (height, width); only a `Neuron` asks for their proportions."""
+    return score(output, picture) if isinstance(score, Neuron) else score(output)
+
+
+def scores_of(score: Score, output: Any, batch: int, picture: tuple[int, int] = SQUARE) -> Float[Tensor, " batch"]:
+    """What a score makes of an output. Raises `DeepInsideError` unless that is one finite number per image."""
+    scores = applied(score, output, picture)
     if not isinstance(scores, torch.Tensor) or scores.shape != (batch,):
         came = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
         raise DeepInsideError(f"expected the score to return one number for each of {batch} images, got {came}")

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from deepinside.gradients.grids import SMALLEST, find_grid
-from deepinside.gradients.probe import frozen
+from deepinside.gradients.private import private_view
 
 NEAR = 1.35  # a grid counts as one of stride s if it is within this factor of it
 
@@ -43,7 +43,7 @@ class Stages:
     last: str | None
     any_size: bool
 
-    def slopes(self) -> tuple[str, ...]:
+    def with_gradients(self) -> tuple[str, ...]:
         """The layers where gradients are wanted, each once, from the image to the scores."""
         return tuple(dict.fromkeys(name for name in (self.middle, self.last) if name))
 
@@ -54,7 +54,7 @@ class Stages:
 
 def find_stages(network: nn.Module, size: tuple[int, int], larger: tuple[int, int]) -> Stages:
     """The stages of a network for images of `size`, found by running it once, on a private copy."""
-    private = frozen(network)
+    private = private_view(network)
     blank = _blank(private, size)
     seen = [(name, side) for name, shape in _shapes(private, blank) if (side := _coarse(shape, size))]
     if not seen:
@@ -80,7 +80,7 @@ def list_layers(network: nn.Module, size: tuple[int, int]) -> list[Layer]:
     >>> list_layers(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), (8, 8))[0]
     Layer(name='0', kind='Conv2d', shape=(8, 6, 6), grid=(6, 6))
     """
-    private = frozen(network)
+    private = private_view(network)
     kinds = {name: type(module).__name__ for name, module in private.named_modules()}
     layers: dict[str, Layer] = {}
     for name, shape in _shapes(private, _blank(private, size)):

@@ -1,0 +1,118 @@
+"""The paper's own localizer (Sect. 3.1 and 3.2): ten crops, the gradient at the image, a graph cut by color.
+
+A map tells where the class's evidence is: in the most telling part of the object, not in all of it. The cut spreads it
+to the rest, along continuity of color.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from deepinside.core.geometry import Frame
+from deepinside.core.images import Photo, view
+from deepinside.core.results import Segmentation
+from deepinside.cut.graphcut import CutOptions, largest_component, segment
+from deepinside.explanations.localizer import Choice, Map, Views, check_contrast, distinct, for_views, pixels_of
+from deepinside.gradients.grids import as_grid
+from deepinside.gradients.private import borrowed
+from deepinside.gradients.probe import IMAGE, look
+from deepinside.gradients.saliency import largest_magnitude, put_back, ten_crops
+from deepinside.networks.classifier import Classifier
+
+
+@dataclass(frozen=True, eq=False)
+class ColorSeen:
+    """The average map of the ten crops for each class, and the pixels to cut by."""
+
+    logits: Float[Tensor, " classes"]
+    classes: tuple[int, ...]
+    frame: Frame
+    maps: tuple[Map, ...]
+    pixels: Float[np.ndarray, "height width 3"]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """The paper's recipe: ten crops, the gradient at the image, a cut by color."""
+
+    # Where the gradient is taken, a layer with a grid; None for the image.
+    layer: str | None = None
+    # How the backward pass goes through rectifiers: gradient, deconvnet or guided (Sect. 4).
+    rule: str = "gradient"
+    # The photo's central square, this many times the network's size, as in the authors' code (256 / 224).
+    enlarge: float = 256 / 224
+    # Color models: pixels above and below these quantiles of the map (Sect. 3.2).
+    foreground_quantile: float = 0.95
+    background_quantile: float = 0.30
+    # Pixels whose label is fixed: only the extreme ones, so that colors may overrule the other seeds.
+    foreground_clamp: float = 0.995
+    background_clamp: float = 0.005
+    cut: CutOptions = field(default_factory=CutOptions)
+
+    def views(self, classifier: Classifier, photo: Photo) -> Views:
+        """Ten crops of the photo's central square: corners, center, and their mirror images."""
+        height, width = (round(side * self.enlarge) for side in classifier.size)
+        frame = Frame.center(photo.width, photo.height, width=width, height=height)
+        image = view(photo, frame, classifier.resample)
+        return Views(frame, (ten_crops(image, classifier.size),), pixels_of(image))
+
+    def see(self, classifier: Classifier, batch: Sequence[Views], choices: Sequence[Choice]) -> list[ColorSeen]:
+        """The crops of all photos in one pass; a photo's classes are those of its crops' mean logits."""
+        count = len(batch[0].images[0])
+        crops = torch.cat([views.images[0] for views in batch]).to(classifier.device)
+        with borrowed(classifier.fast, crops, self.rule) as private:
+            seen = look(private, crops, for_views(choices, count), (self.layer or IMAGE,), self.rule)
+        maps = _maps_of_crops(seen.gradients[0], classifier.size).split(count)
+        found = []
+        for views, logits, classes, mine in zip(
+            batch, seen.logits.split(count), seen.classes[::count], maps, strict=True
+        ):
+            averages = put_back(mine, (views.frame.height, views.frame.width)).cpu().numpy()
+            chosen = distinct(classes)
+            maps_of_classes = tuple(averages[: len(chosen)])
+            found.append(ColorSeen(logits.mean(dim=0), chosen, views.frame, maps_of_classes, views.pixels))
+        return found
+
+    def segment(self, seen: ColorSeen, k: int) -> tuple[Segmentation, ...]:
+        """The one object that the paper finds: the largest component of the color cut."""
+        return (by_color(seen.pixels, seen.maps[k], self),)
+
+
+def by_color(
+    image: Float[np.ndarray, "height width 3"], map: Float[np.ndarray, "height width"], recipe: Paper
+) -> Segmentation:
+    """The largest component of the color cut that a saliency map seeds (Sect. 3.2).
+
+    Args:
+        image: RGB in [0, 1], at the map's size.
+        map: saliency, never negative, in any unit: only its order counts.
+        recipe: the constants.
+
+    Raises `DeepInsideError` for a map that is the same everywhere: it points nowhere.
+    """
+    low, high = np.quantile(map, [recipe.background_quantile, recipe.foreground_quantile])
+    check_contrast(map)
+    lowest, highest = np.quantile(map, [recipe.background_clamp, recipe.foreground_clamp])
+    if low == high:  # most of the map is one value, such as 0: whatever differs from it is a seed
+        low, high = (low, np.nextafter(low, np.inf)) if map.max() > low else (np.nextafter(low, -np.inf), low)
+    foreground, background = map >= high, map <= low
+    certain, never = map >= max(highest, high), map <= min(lowest, low)
+    cut = segment(image, foreground, background, certain, never, recipe.cut)
+    return Segmentation(largest_component(cut.mask), foreground, background, cut.energy)
+
+
+def _maps_of_crops(
+    gradients: Float[Tensor, "crops k ..."], size: tuple[int, int]
+) -> Float[Tensor, "crops k height width"]:
+    """The largest magnitude over channels; a layer's coarser grid is interpolated to the crop's pixels."""
+    maps = largest_magnitude(as_grid(gradients.flatten(0, 1), size))
+    if maps.shape[1:] != size:
+        maps = interpolate(maps[:, None].float(), size, mode="bilinear", align_corners=False)[:, 0]
+    return maps.reshape(*gradients.shape[:2], *size)
