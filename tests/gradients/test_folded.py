@@ -8,7 +8,16 @@ import torch
 import torchvision
 from torch import nn
 
-from deepinside.gradients.folded import TOLERANCE, _Clipped, _Evened, _Spending, _Strided, folded
+from deepinside.gradients.folded import (
+    TOLERANCE,
+    _alike,
+    _Clipped,
+    _Evened,
+    _Spending,
+    _Strided,
+    _strides_over_an_image,
+    folded,
+)
 from deepinside.gradients.private import private_view
 from deepinside.gradients.probe import look
 
@@ -39,6 +48,7 @@ def test_real_architectures_fold_completely_and_agree(make):
     fast = folded(network, images[:1])
     assert norms(network) > 5
     assert norms(fast) == 0
+    assert not any(parameter.requires_grad for parameter in fast.parameters())
     classes = torch.tensor([[1, 2], [3, 4]])
     slow, quick = look(network, images, classes), look(fast, images, classes)
     assert torch.allclose(quick.logits, slow.logits, rtol=1e-9, atol=1e-12)
@@ -199,3 +209,48 @@ class Overwrites(nn.Module):
 def test_a_network_that_writes_over_a_rectifier_is_left_as_it_is():
     network = private_view(Overwrites())
     assert folded(network, torch.rand(1, 3, 8, 8)) is network
+
+
+def same(*arguments, **options):
+    from timm.layers import Conv2dSame
+
+    return Conv2dSame(*arguments, **options)
+
+
+@pytest.mark.parametrize(("make", "expected"), [
+    (lambda: same(3, 3, 3, stride=2, groups=3), _Evened), (lambda: same(3, 3, 5, stride=2, groups=3), _Evened),
+    (lambda: same(3, 3, 3, stride=2), None), (lambda: same(3, 3, 3, stride=1, groups=3), None),
+    (lambda: same(3, 3, 3, stride=2, groups=3, dilation=2), None), (lambda: same(3, 3, 4, stride=2, groups=3), None),
+    (lambda: same(3, 3, (3, 5), stride=2, groups=3), None), (lambda: same(3, 3, 3, stride=(2, 3), groups=3), None),
+    (lambda: nn.Conv2d(3, 6, 7, 2, 3), _Strided), (lambda: nn.Conv2d(3, 6, 4, 4), _Strided),
+    (lambda: nn.Conv2d(3, 6, 3, 2), None), (lambda: nn.Conv2d(3, 6, (7, 3), 2), None),
+    (lambda: nn.Conv2d(3, 6, 7), None),
+    (lambda: nn.Conv2d(3, 6, 7, (2, 3)), None), (lambda: nn.Conv2d(3, 6, 7, 2, dilation=2), None),
+    (lambda: nn.Conv2d(3, 6, 7, 2, groups=3), None), (lambda: nn.Conv2d(3, 6, 7, padding="valid", stride=2), None),
+    (lambda: nn.Conv2d(3, 6, 7, 2, 3, padding_mode="reflect"), None),
+])  # fmt: skip
+def test_layers_are_replaced_where_it_is_right_and_pays(make, expected):
+    network = private_view(nn.Sequential(make(), nn.AdaptiveAvgPool2d(1), nn.Flatten())).double()
+    fast = folded(network, torch.rand(1, 3, 32, 32, dtype=torch.float64))
+    assert type(fast[0]) is (expected or type(network[0]))
+
+
+@pytest.mark.parametrize(("channels", "expected"), [(1, True), (4, True), (5, False)])
+def test_few_channels_are_an_image(channels, expected):
+    assert _strides_over_an_image(nn.Conv2d(channels, 6, 7, 2)) == expected
+
+
+@pytest.mark.parametrize(("logits", "gradient", "alike"), [
+    (0.8e-4, 0, True), (1.2e-4, 0, False), (-1.2e-4, 0, False), (0, 2.9e-2, True), (0, 3.1e-2, False),
+])  # fmt: skip
+def test_a_copy_that_strays_too_far_is_told(logits, gradient, alike):
+    """By a share of the largest logit in magnitude, and of the norm of the gradient."""
+    answer = torch.tensor([[1.0, -40, 3]]), torch.randn(1, 3, 4, 4)
+    strayed = answer[0] + torch.tensor([[0, 0, 40 * logits]]), answer[1] * (1 + gradient)
+    assert _alike(strayed, answer) == alike
+
+
+def test_a_norm_of_each_batch_stays():
+    """Without running statistics there is nothing that a convolution could do for it."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False), nn.Flatten())
+    assert norms(folded(private_view(network), torch.rand(1, 3, 8, 8))) == 1
