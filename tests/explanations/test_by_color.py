@@ -1,5 +1,7 @@
 """The paper's cut by color against its energy written out, and both cuts on scenes that need color or features."""
 
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from scipy.stats import multivariate_normal
 
 import slow_best
 from deepinside.core.errors import DeepInsideError
+from deepinside.core.images import read
 from deepinside.cut.continuity import Continuity, continuity_edges, feature_kernel, resize_channels, seed_map
 from deepinside.cut.graphcut import fit_mixture, minimum_cut
 from deepinside.explanations.by_color import Paper, by_color
@@ -44,6 +47,29 @@ def test_the_cut_is_that_of_the_energy_written_out():
     assert (found.background_seeds == background).all()
     assert found.energy == pytest.approx(cut.energy, rel=1e-5)
     assert (found.mask == slow_best.component(cut.mask, np.ones(map.shape))).all()
+
+
+def test_ten_crops_are_taken_of_a_square_one_seventh_larger(lite0, photos):
+    """256 pixels for a network of 224, as in the authors' code."""
+    photo = read(photos / "cat.jpg")
+    views = Paper().views(lite0, photo)
+    assert views.pixels.shape == (256, 256, 3)
+    assert (views.frame.height, views.frame.width) == (256, 256)
+    assert views.frame.region.width == views.frame.region.height == min(photo.width, photo.height)
+    assert [images.shape for images in views.images] == [(10, 3, 224, 224)]
+    corner = torch.from_numpy(views.pixels[:224, :224]).permute(2, 0, 1)
+    assert torch.equal(views.images[0][0], corner)
+
+
+def test_what_was_seen_is_a_value(colors, photos):
+    """It cannot be changed, and is equal to nothing but itself, since arrays have no truth value."""
+    views = Paper().views(colors, read(photos / "cat.jpg"))
+    seen, again = (Paper().see(colors, [views], [lambda logits: [0]])[0] for _ in range(2))
+    with pytest.raises(FrozenInstanceError):
+        seen.maps = ()
+    assert seen == seen
+    assert seen != again
+    assert len({seen, again}) == 2
 
 
 def test_seeds_are_the_pixels_beyond_the_quantiles():

@@ -1,5 +1,7 @@
 """`best` against its slow twin: the cut on seeds made by hand, then from photo to box on networks small and real."""
 
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,9 @@ from PIL import Image
 from torch import nn
 
 import slow_best
+from deepinside.core.images import read
 from deepinside.cut.continuity import Continuity
-from deepinside.explanations.by_features import by_features
+from deepinside.explanations.by_features import Best, by_features
 from deepinside.explanations.explain import explain
 from deepinside.networks.classifier import Classifier
 
@@ -102,13 +105,13 @@ NETWORKS = {  # what each is for -> how to make it, and where `best` should look
 }
 
 
-def check(classifier, image, index, **layers):
+def check(classifier, image, index, preset="best", **layers):
     """Ours, in float32 and with the network folded, against the twin in float64.
 
     Rounding moves the seed by less than 1e-6 of its range and the energy by less than 1e-6 of itself (measured); both
     have ten times that room. Masks and boxes are the same: no cell of these photos is so near to a tie.
     """
-    ours = explain(classifier, image, [index], preset="best").objects[0]
+    ours = explain(classifier, image, [index], preset=preset).objects[0]
     slow = slow_best.find(classifier.network, image, index, classifier.size, **layers)
     assert np.abs(ours.map - slow.seed).max() < 1e-5
     assert ours.segmentation.energy == pytest.approx(slow.energy, rel=1e-5)
@@ -135,3 +138,23 @@ def test_best_equals_its_slow_twin_on_a_real_network(lite0, photos):
     layers = {"fine": "model.blocks.2", "middle": "model.blocks.4", "last": "model.bn2"}
     slow = check(lite0, image, lite0.labels.find("espresso"), **layers)
     assert len(slow.maps) == 4, "two layers at two sizes"
+
+
+def test_one_size_alone_is_as_good_as_two(photos):
+    make, layers = NETWORKS["global pooling"]
+    torch.manual_seed(3)
+    image = Image.open(photos / "cat.jpg").convert("RGB").resize((128, 96))
+    slow = check(Classifier(make(), size=128), image, 1, Best(scales=(1.0,)), **{**layers, "any_size": False})
+    assert len(slow.maps) == 2
+
+
+def test_what_was_seen_is_a_value(colors, photos):
+    """It cannot be changed, and is equal to nothing but itself, since arrays have no truth value."""
+    views = Best().views(colors, read(photos / "cat.jpg"))
+    seen, again = (Best().see(colors, [views], [lambda logits: [0]])[0] for _ in range(2))
+    for value, other in ((seen, again), (views, Best().views(colors, read(photos / "cat.jpg")))):
+        with pytest.raises(FrozenInstanceError):
+            value.frame = None
+        assert value == value
+        assert value != other
+        assert len({value, other}) == 2

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.gradients.rectifiers import RectifierRule
-from deepinside.gradients.saliency import CHUNK, gradient, largest_magnitude, put_back, saliency, ten_crops
+from deepinside.gradients.saliency import CHUNK, chunk_size, gradient, largest_magnitude, put_back, saliency, ten_crops
 from deepinside.gradients.targets import At, Neuron
 from helpers import state_of
 
@@ -116,8 +116,16 @@ def test_larger_images_go_in_smaller_chunks_and_get_the_same_maps():
         assert torch.allclose(maps[number], alone, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.parametrize(("size", "images"), [
+    ((224, 224), 16), ((8, 8), 16), ((448, 224), 8), ((320, 320), 7), ((640, 640), 1), ((4000, 3000), 1),
+])  # fmt: skip
+def test_a_chunk_has_as_many_pixels_as_sixteen_images_of_the_usual_size(size, images):
+    assert chunk_size(torch.empty(1, 3, *size, device="meta")) == images
+
+
 @pytest.mark.parametrize(("targets", "message"), [
-    ([1], "one target for all 3 images"), ([1, 2, 5], "from 0 to 4"), ([-1, 0, 0], "got -1"), (1.5, "class numbers"),
+    ([1], "one target for all 3 images"), ([0, 2, 5], "from 0 to 4.*got 5"), ([-1, 0, 0], "got -1"),
+    (1.5, "class numbers"),
     (torch.zeros(3, 1, 1, dtype=torch.long), "got \\(3, 1, 1\\)"),
 ])  # fmt: skip
 def test_targets_that_do_not_fit_are_named(unchecked, small_network, targets, message):
