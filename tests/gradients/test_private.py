@@ -175,6 +175,21 @@ def test_objects_that_cannot_be_copied_are_shared():
     assert private_view(network).lock is network.lock
 
 
+class CopiesItself(nn.Linear):
+    def __deepcopy__(self, memo):
+        copied = CopiesItself(2, 2)
+        copied.load_state_dict(self.state_dict())
+        copied.is_copy = True
+        return copied
+
+
+def test_a_module_that_copies_itself_in_its_own_way_does():
+    network = nn.Sequential(CopiesItself(2, 2))
+    private = private_view(network)
+    assert private[0].is_copy
+    assert torch.equal(private[0].weight, network[0].weight)
+
+
 def test_a_scripted_network_is_seen_too():
     torch.manual_seed(0)
     with warnings.catch_warnings():

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from deepinside.core.errors import DeepInsideError
+from deepinside.gradients.folded import _Spending
 from deepinside.gradients.private import private_view
 from deepinside.gradients.probe import IMAGE, look
 from helpers import state_of
@@ -160,3 +161,25 @@ def test_layer_that_does_not_run_is_named(images):
 
     with pytest.raises(DeepInsideError, match="did not run its layer 'spare'"):
         look(private_view(Spare()), images, CLASSES, ("spare",))
+
+
+@pytest.mark.parametrize(
+    "classes", [torch.tensor([1, 2, 3]), torch.tensor([[1]]), torch.zeros(3, 1, 1, dtype=torch.long)]
+)
+def test_classes_of_another_shape_are_named(unchecked, small_network, images, classes):
+    with pytest.raises(DeepInsideError, match=r"expected targets of shape \(3, k\)"):
+        look(private_view(small_network), images, classes)
+
+
+@pytest.mark.parametrize(("classes", "layers", "reads", "once"), [
+    ([[1], [2], [0]], ("",), (), True), ([[1, 2], [2, 3], [4, 4]], ("",), (), False),
+    ([[1], [2], [0]], ("", "5"), (), False), ([[1], [2], [0]], ("5",), (), False),
+    ([[1], [2], [0]], ("",), ("5",), False),
+])  # fmt: skip
+def test_memory_is_spent_in_the_only_backward_pass_that_nobody_reads(
+    small_network, images, classes, layers, reads, once
+):
+    private = private_view(small_network)
+    private.spending = _Spending()
+    look(private, images, torch.tensor(classes), layers, reads=reads)
+    assert private.spending.once == once
