@@ -1,6 +1,7 @@
 """Oracles: every labeling of tiny grids, SciPy's maximum flow and densities, flood fill, formulas in plain NumPy."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from scipy.stats import multivariate_normal
 from deepinside.core.errors import DeepInsideError
 from deepinside.cut import kernels as kernels
 from deepinside.cut.graphcut import (
+    Cut,
     CutOptions,
     Mixture,
     clamp,
@@ -188,6 +190,17 @@ def test_quantization_is_harmless_on_a_photo():
     assert 2**28 < total < 2**31  # fine, and within int32
 
 
+def test_the_scale_is_as_fine_as_an_int32_allows():
+    """Costs add up to at most 2^30 units, and an edge has at most 2^29, whichever is reached first."""
+    costs, none = np.full((2, 4), 0.01), np.zeros((2, 4))
+    by_edges = quantize(costs, none, np.full((2, 3), 1.0), np.full((1, 4), 0.5))
+    assert (by_edges.scale, by_edges.right.max(), by_edges.down.max()) == (2.0**29, 2**29, 2**28)
+    by_costs = quantize(100 * costs, none, np.full((2, 3), 1.0), np.full((1, 4), 0.5))
+    assert (by_costs.scale, by_costs.terminal.sum()) == (2.0**27, 2**30)
+    tiny = quantize(1e-3 * costs, none, np.full((2, 3), 1e-3), np.full((1, 4), 1e-3))
+    assert 2**28 < tiny.right.max() <= 2**29
+
+
 @pytest.mark.parametrize("factor", [1e-300, 1e-9, 1.0, 1e9])
 def test_units_do_not_matter(factor):
     image, saliency, _ = photo_like(3)
@@ -320,6 +333,8 @@ def test_contrast_edges_without_contrast():
     assert [edges.size for edges in contrast_edges(np.zeros((1, 1, 3), np.float32))] == [0, 0]
     with pytest.raises(DeepInsideError, match="contrast above 0"):
         contrast_edges(np.zeros((2, 2, 3), np.float32), contrast=0.0)
+    with pytest.raises(DeepInsideError, match="0 or more"):
+        contrast_edges(np.zeros((2, 2, 3), np.float32), -0.5)
 
 
 # ---------------------------------------------------------------------------------------------------------- mixture
@@ -390,6 +405,22 @@ def test_same_seed_same_bits():
     assert one.means.tobytes() == same.means.tobytes()
     assert one.covariances.tobytes() == same.covariances.tobytes()
     assert one.means.tobytes() != other.means.tobytes()
+
+
+def test_seed_zero_is_the_default():
+    colors = np.random.default_rng(0).random((300, 3)).astype(np.float32)
+    assert fit_mixture(colors).means.tobytes() == fit_mixture(colors, seed=0).means.tobytes()
+    image, saliency, _ = photo_like(0)
+    foreground, background, *_ = seeds(saliency)
+    costs = color_costs(image, foreground, background)
+    assert np.array_equal(costs, color_costs(image, foreground, background, CutOptions(seed=0)))
+
+
+def test_what_is_computed_is_a_value():
+    capacities = quantize(np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 1)), np.zeros((1, 2)))
+    for value, name in ((capacities, "scale"), (Cut(np.ones((1, 1), bool), 0.0), "mask"), (CutOptions(), "seed")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, name, None)
 
 
 @pytest.mark.parametrize("distinct", [1, 2, 4])
