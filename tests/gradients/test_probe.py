@@ -171,6 +171,12 @@ def test_classes_of_another_shape_are_named(unchecked, small_network, images, cl
         look(private_view(small_network), images, classes)
 
 
+@pytest.mark.parametrize("wrong", [5, 17, -1])
+def test_a_class_that_is_not_there_is_named(small_network, images, wrong):
+    with pytest.raises(DeepInsideError, match=f"classes from 0 to 4.*got {wrong}"):
+        look(private_view(small_network), images, torch.tensor([[0], [4], [wrong]]))
+
+
 @pytest.mark.parametrize(("classes", "layers", "reads", "once"), [
     ([[1], [2], [0]], ("",), (), True), ([[1, 2], [2, 3], [4, 4]], ("",), (), False),
     ([[1], [2], [0]], ("", "5"), (), False), ([[1], [2], [0]], ("5",), (), False),
