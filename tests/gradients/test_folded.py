@@ -13,6 +13,7 @@ from deepinside.gradients.folded import (
     _alike,
     _Clipped,
     _Evened,
+    _is_unevenly_padded,
     _Spending,
     _Strided,
     _strides_over_an_image,
@@ -233,6 +234,9 @@ def test_layers_are_replaced_where_it_is_right_and_pays(make, expected):
     network = private_view(nn.Sequential(make(), nn.AdaptiveAvgPool2d(1), nn.Flatten())).double()
     fast = folded(network, torch.rand(1, 3, 32, 32, dtype=torch.float64))
     assert type(fast[0]) is (expected or type(network[0]))
+    # Not only because a copy that would stray is refused afterwards:
+    assert _strides_over_an_image(network[0]) == (expected is _Strided)
+    assert _is_unevenly_padded(network[0]) == (expected is _Evened)
 
 
 @pytest.mark.parametrize(("channels", "expected"), [(1, True), (4, True), (5, False)])
