@@ -201,9 +201,10 @@ def test_at_zero_and_at_the_ceiling_gradient_is_pytorchs_and_guided_is_shut(spel
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_hardtanh_ends_at_one_by_default(rule):
+@pytest.mark.parametrize("hardtanh", [F.hardtanh, torch._C._nn.hardtanh])
+def test_a_hardtanh_ends_at_one_by_default(rule, hardtanh):
     x, signal = torch.tensor([-1.0, 0.5, 1.5, 1.5, 3.0]), torch.tensor([1.0, 2.0, 3.0, -4.0, 5.0])
-    output, pulled, mode = pull(lambda x: F.hardtanh(x, 0.0), x, signal, rule)
+    output, pulled, mode = pull(lambda x: hardtanh(x, 0.0), x, signal, rule)
     assert torch.equal(output, x.clamp(0, 1))
     assert torch.equal(pulled, rule_of_the_paper(x, signal, rule, 1))
     assert mode.count == 1
