@@ -178,6 +178,7 @@ def test_a_run_goes_on_after_a_photo_that_fails(corner, scene, tmp_path):
 def test_photos_at_once_get_what_each_gets_alone(lite0, photos, preset):
     """Up to rounding, which depends on the number of threads and on the photos of a batch."""
     paths, before = sorted(photos.glob("*.jpg")), torch.get_num_threads()
+    assert len(paths) == 4
     torch.set_num_threads(2)  # two batches at once, with one thread each
     try:
         outcomes = list(explain_each(lite0, [*paths, *paths], top=2, preset=preset))
