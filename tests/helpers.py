@@ -1,6 +1,7 @@
 """What several tests share: a state to compare, a network of colors, and a scene with a disc."""
 
 import csv
+from html.parser import HTMLParser
 
 import numpy as np
 import torch
@@ -65,3 +66,23 @@ def disc_scene():
     inner = (y - 30) ** 2 + (x - 35) ** 2 < 5**2
     corner = (y < 8) | (x > 70)
     return image.clip(0, 1).astype(np.float32), disc, inner, corner
+
+
+class Page(HTMLParser):
+    """Every attribute that makes a browser fetch or run something, and the text."""
+
+    def __init__(self, content):
+        super().__init__()
+        self.fetched, self.tags, self.text, self.ids = [], set(), "", set()
+        self.feed(content)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        for name, value in attributes:
+            if name in ("src", "href", "srcset", "data", "poster", "action", "background"):
+                self.fetched.append(value)
+            if name == "id":
+                self.ids.add(value)
+
+    def handle_data(self, data):
+        self.text += data

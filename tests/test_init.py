@@ -7,9 +7,9 @@ import deepinside
 
 def test_exported_names_are_the_public_surface():
     assert deepinside.__all__ == [
-        "At", "Attribution", "Box", "Classifier", "DeepInsideError", "Detection", "Explanation", "Frame", "Labels",
-        "Neuron", "Photo", "Reconstruction", "Segmentation", "ascend", "class_image", "explain", "explain_each",
-        "gradient", "load", "read", "reconstruct", "saliency",
+        "At", "Attribution", "Best", "Box", "Classifier", "DeepInsideError", "Detection", "Explanation", "Frame",
+        "Labels", "Localizer", "Neuron", "Paper", "Photo", "Reconstruction", "Segmentation", "ascend", "class_image",
+        "explain", "explain_each", "gradient", "load", "read", "reconstruct", "saliency",
     ]  # fmt: skip
 
 

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from deepinside.core.images import Photo, read
     from deepinside.core.labels import Labels
     from deepinside.core.results import Detection, Explanation, Segmentation
+    from deepinside.explanations.by_color import Paper
+    from deepinside.explanations.by_features import Best
     from deepinside.explanations.explain import explain, explain_each
+    from deepinside.explanations.localizer import Localizer
+    from deepinside.explanations.maps import gradient, saliency
     from deepinside.explanations.reconstruct import Reconstruction, reconstruct
     from deepinside.gradients.attribution import Attribution
-    from deepinside.gradients.saliency import gradient, saliency
     from deepinside.gradients.targets import At, Neuron
     from deepinside.networks.classifier import Classifier
     from deepinside.networks.sources import load
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "At": "gradients.targets",
     "Attribution": "gradients.attribution",
+    "Best": "explanations.by_features",
     "Box": "core.geometry",
     "Classifier": "networks.classifier",
     "DeepInsideError": "core.errors",
@@ -37,7 +41,9 @@ _HOMES = {
     "Explanation": "core.results",
     "Frame": "core.geometry",
     "Labels": "core.labels",
+    "Localizer": "explanations.localizer",
     "Neuron": "gradients.targets",
+    "Paper": "explanations.by_color",
     "Photo": "core.images",
     "Reconstruction": "explanations.reconstruct",
     "Segmentation": "core.results",
@@ -45,16 +51,17 @@ _HOMES = {
     "class_image": "class_images.ascent",
     "explain": "explanations.explain",
     "explain_each": "explanations.explain",
-    "gradient": "gradients.saliency",
+    "gradient": "explanations.maps",
     "load": "networks.sources",
     "read": "core.images",
     "reconstruct": "explanations.reconstruct",
-    "saliency": "gradients.saliency",
+    "saliency": "explanations.maps",
 }
 
 __all__ = [
     "At",
     "Attribution",
+    "Best",
     "Box",
     "Classifier",
     "DeepInsideError",
@@ -62,7 +69,9 @@ __all__ = [
     "Explanation",
     "Frame",
     "Labels",
+    "Localizer",
     "Neuron",
+    "Paper",
     "Photo",
     "Reconstruction",
     "Segmentation",

@@ -16,11 +16,11 @@ from deepinside.cli_options import OUT, RUN, JsonFile, OptionalOut, Out, Photos,
 from deepinside.core.errors import DeepInsideError
 
 if TYPE_CHECKING:
-    from deepinside.class_images.ascent import Target
     from deepinside.core.progress import Note
     from deepinside.core.results import Explanation
     from deepinside.explanations.explain import Outcome
     from deepinside.explanations.reconstruct import Reconstruction
+    from deepinside.gradients.targets import Target
     from deepinside.networks.classifier import Classifier
     from deepinside.reproduction.reproduce import Report
     from deepinside.training.train import Epoch, Trained

@@ -74,7 +74,7 @@ def test_climb_is_the_gradient_by_finite_differences(small_network):
     values = canvas.start(Generator().manual_seed(1)).double().repeat(2, 1, 1, 1, 1) * 30
     views = (RandomView((Crop(0.5, 1.2, 0.2, 0.1), Rotation(10)), sizes=((9, 7),)), Recolor(0.2, 0.1), Noise(0.02))
     penalties = ((0.3, lambda images, mean: l2(images, mean[0])), (0.2, lambda images, mean: total_variation(images)))
-    wanted = Objective(score_of([1, 4]), penalties, GREY)
+    wanted = Objective(score_of([1, 4], (6, 6)), penalties, GREY)
 
     def both(at):
         with borrowed(small_network, torch.rand(1, 3, 8, 8, dtype=torch.float64)) as private:

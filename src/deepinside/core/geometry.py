@@ -208,7 +208,7 @@ def _cells(pixels: int, start: float, stop: float, count: int) -> Int[np.ndarray
 
 def _lerp(
     values: Float[np.ndarray, "rows columns"], positions: Float[np.ndarray, " n"], axis: int
-) -> Float[np.ndarray, ...]:
+) -> Float[np.ndarray, "..."]:
     low = np.floor(positions).astype(np.int64)
     high = np.minimum(low + 1, values.shape[axis] - 1)
     weight = (positions - low).astype(np.float32)

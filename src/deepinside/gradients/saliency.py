@@ -75,7 +75,7 @@ def gradient(
     *,
     layer: str | None = None,
     rule: str = "gradient",
-) -> Float[Tensor, batch * targets_and_shape]:
+) -> Float[Tensor, "batch *targets_and_shape"]:
     """dS_c/dI with its sign: arguments and errors as `saliency`; color channels, or the layer's shape, are kept.
 
     >>> network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, 10))
