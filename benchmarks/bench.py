@@ -1,11 +1,12 @@
 """`make bench`: our speed and memory beside the peers', each pair in one process on the same input.
 
 Medians of several runs, ours and the peer's in turns, since machines are shared. Prints a table in Markdown. Names of
-rows as arguments run these alone: saliency, stems, cut, path, memory, start, growth.
+rows as arguments run these alone: saliency, live, stems, cut, path, memory, start, growth.
 """
 
 from __future__ import annotations
 
+import copy
 import os
 import platform
 import resource
@@ -62,29 +63,30 @@ def row(what: str, unit: str, scale: Callable[[float], float], ours: list[float]
 
 
 def passes_of(
-    network: nn.Module, images: Tensor, targets: Tensor
+    classifier: di.Classifier, images: Tensor, targets: Tensor
 ) -> tuple[Callable[[], Tensor], Callable[[], Tensor], Callable[[], None]]:
-    """`di.saliency`, Captum's `Saliency` and our forward pass alone, on the same module and images."""
-    peer = Saliency(network)
+    """`di.saliency` of a frozen classifier, Captum's `Saliency` and our forward pass alone, on the same images."""
+    peer = Saliency(classifier.network.eval())
+    classifier.freeze()
 
     def ours() -> Tensor:
-        return di.saliency(network, images, targets)
+        return di.saliency(classifier, images, targets)
 
     def theirs() -> Tensor:
         maps: Tensor = peer.attribute(images.clone().requires_grad_(), target=targets).amax(dim=1)
         return maps
 
     def forward() -> None:
-        with borrowed(network, images) as private, torch.no_grad():
+        with borrowed(classifier.fast, images) as private, torch.no_grad():
             private(images.clone(memory_format=torch.channels_last))
 
     return ours, theirs, forward
 
 
-def saliency_of(name: str, network: nn.Module, batch: int) -> None:
+def saliency_of(name: str, classifier: di.Classifier, batch: int) -> None:
     """Images a second of each of `passes_of`."""
     images = torch.rand(batch, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    passes = passes_of(network, images, torch.arange(batch) * 60)
+    passes = passes_of(classifier, images, torch.arange(batch) * 60)
     # Folding rounds differently, which turns a few of the rectifiers that stand at their kink: alike, not equal.
     alike = torch.corrcoef(torch.stack([maps().flatten() for maps in passes[:2]]))[0, 1]
     assert alike > 0.999, f"the maps differ: correlation {alike:.4f}"
@@ -95,9 +97,30 @@ def saliency_of(name: str, network: nn.Module, batch: int) -> None:
 
 def saliency() -> None:
     """The embedded network and one of torchvision's."""
-    saliency_of("lite0", di.load("lite0").network.eval(), 16)
+    saliency_of("lite0", di.load("lite0"), 16)
     torch.manual_seed(0)
-    saliency_of("ResNet-50", torchvision.models.resnet50().eval(), 8)
+    saliency_of("ResNet-50", di.Classifier(torchvision.models.resnet50()), 8)
+
+
+def live() -> None:
+    """What it costs that a call answers for a module as it is: against the snapshot of a frozen classifier."""
+    for batch in (1, 16):
+        images = torch.rand(batch, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+        frozen, network = di.load("lite0"), di.load("lite0").network
+        mine, other = in_turns(lambda: di.saliency(frozen, images, 1), lambda: di.saliency(network, images, 1))  # noqa: B023
+        row(
+            f"saliency, lite0, batch {batch}: frozen, against a module that may change",
+            "ms",
+            lambda t: t * 1e3,
+            mine,
+            other,
+        )
+    ready, module = di.load("lite0"), di.Classifier(di.load("lite0").network.model, size=224)
+    photo = di.read(PHOTOS[0])
+    mine, other = in_turns(lambda: di.explain(ready, photo), lambda: di.explain(module, photo))
+    row("explain, lite0, one photo: frozen, against a module that may change", "ms", lambda t: t * 1e3, mine, other)
+    views, deep = in_turns(lambda: private_view(module.network), lambda: copy.deepcopy(module.network))
+    row("a private view of lite0, against copy.deepcopy", "ms", lambda t: t * 1e3, views, deep)
 
 
 def stems(batch: int = 16) -> None:
@@ -142,8 +165,7 @@ def grabcut(pixels: np.ndarray, seeds: tuple[np.ndarray, ...]) -> np.ndarray:
 
 def cut() -> None:
     """Milliseconds of color models, energy and cut at 224 x 224, and of one iteration of `cv2.grabCut`."""
-    classifier = di.load("lite0")
-    network = classifier.network.eval()
+    network = di.load("lite0").network.eval()
     ours_all, theirs_all = [], []
     for path in PHOTOS:
         photo = di.read(path)
@@ -163,8 +185,7 @@ def cut() -> None:
 
 def path() -> None:
     """From photo files to the boxes of five classes: ours, and Captum's maps with OpenCV's cuts."""
-    classifier = di.load("lite0")
-    network = classifier.network.eval()
+    classifier, network = di.load("lite0"), di.load("lite0").network.eval()
     peer = Saliency(network)
 
     def theirs() -> None:
@@ -197,10 +218,10 @@ def resident() -> float:
 
 def peak(which: str, batch: int = 64) -> float:
     """Megabytes by which this process grows at its peak for one call; to be run in a process of its own."""
-    network = di.load("lite0").network.eval()
+    classifier, network = di.load("lite0"), di.load("lite0").network.eval()
     images, targets = torch.rand(batch, 3, 224, 224), torch.arange(batch)
     calls = {
-        "ours": lambda count: di.saliency(network, images[:count], targets[:count]),
+        "ours": lambda count: di.saliency(classifier, images[:count], targets[:count]),
         "theirs": lambda count: Saliency(network).attribute(
             images[:count].clone().requires_grad_(), target=targets[:count]
         ),
@@ -245,14 +266,14 @@ def start() -> None:
 
 def growth(counts: tuple[int, ...] = (100, 1000, 10000)) -> None:
     """Images a second and memory as the number of images in one process grows."""
-    network = di.load("lite0").network
+    classifier = di.load("lite0")
     images = torch.rand(100, 3, 224, 224)
-    di.saliency(network, images, 1)
+    di.saliency(classifier, images, 1)
     for count in counts:
         speeds = []
         for _ in range(count // 100):
             begin = time.perf_counter()
-            di.saliency(network, images, 1)
+            di.saliency(classifier, images, 1)
             speeds.append(100 / (time.perf_counter() - begin))
         spread = f"{statistics.mean(speeds):.1f} images/s ({min(speeds):.1f} to {max(speeds):.1f} by hundreds)"
         print(f"| saliency, {count} images in one process | {spread} | {resident():.0f} MB held | |", flush=True)
@@ -268,6 +289,7 @@ def main() -> None:
     print("| what | ours | theirs | ratio (over runs) |\n|---|---|---|---|")
     rows = {
         "saliency": saliency,
+        "live": live,
         "stems": stems,
         "cut": cut,
         "path": path,

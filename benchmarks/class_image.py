@@ -22,7 +22,7 @@ def main() -> None:
     classes = [number * 120 for number in range(BATCH)]
 
     def ours(preset: str) -> None:
-        for _ in ascend(classifier.network, classes, preset=preset, size=classifier.size, steps=STEPS):
+        for _ in ascend(classifier.fast, classes, preset=preset, size=classifier.size, steps=STEPS):
             pass
 
     def theirs() -> object:

@@ -98,7 +98,7 @@ def main() -> None:
         sys.exit(f"expected an accelerator, but {device} is not available")
     print(f"torch {torch.__version__}, {asked.device}, batch {asked.batch}\n")
     print("| what | speed | peak memory | rank correlation with single precision |\n|---|---|---|---|")
-    saliency_of("lite0", di.load("lite0").to(device).network.eval(), asked.batch, device)
+    saliency_of("lite0", di.load("lite0").to(device).fast, asked.batch, device)
     torch.manual_seed(0)
     saliency_of("ResNet-50", torchvision.models.resnet50().to(device).eval(), asked.batch, device)
     path(device)
