@@ -9,7 +9,7 @@ the photo's can never be right, so the box of the class asked about is all that 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from typing import TypeAlias
@@ -23,7 +23,6 @@ from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Box, Frame
 from deepinside.core.images import Photo, read
 from deepinside.core.labels import Labels
-from deepinside.core.results import Segmentation
 from deepinside.core.threads import batches, in_order
 from deepinside.data.boxes import Annotation, Sample, marked_pixels
 from deepinside.evaluation.baselines import cam_layer, cam_maps, center_box, whole_image
@@ -134,7 +133,7 @@ def class_of(annotation: Annotation, labels: Labels) -> int | None:
 
 @dataclass(eq=False)
 class _Scene:
-    """One photo on its way: its annotations by class, then what the first localizer's network says of it."""
+    """One photo on its way: its annotations by class, and what is found out about it step by step."""
 
     number: int  # among the samples
     sample: Sample
@@ -142,6 +141,8 @@ class _Scene:
     known: Mapping[int, list[Annotation]]
     predicted: tuple[int, ...] = ()
     asked: int = -1
+    seen: dict[str, Seen | DeepInsideError] = field(default_factory=dict)  # by localizer
+    cams: dict[str, Map] = field(default_factory=dict)  # by class-activation method
 
     def choose(self, logits: Float[Tensor, " classes"]) -> list[int]:
         """The class to ask about, by the logits of the first localizer."""
@@ -181,16 +182,13 @@ class _Run:
                 scenes.append(self._scene(number, sample))
             except DeepInsideError as error:
                 judged[number] = _failure(sample, error)
-        seen: dict[str, list[Seen | DeepInsideError]] = {}
-        for name, localizer in self.localizers.items() if scenes else ():
-            choices: list[Choice] = [scene.choose if not seen else partial(_that, scene.asked) for scene in scenes]
-            views = [localizer.views(self.classifier, scene.photo) for scene in scenes]
-            seen[name] = see_each(self.classifier, localizer, views, choices)
-        maps = self._class_activation_maps(scenes) if self.cam else [{} for _ in scenes]
-        for place, scene in enumerate(scenes):
+        for name in self.localizers if scenes else ():
+            self._see(name, scenes)
+        if answered := [scene for scene in scenes if scene.predicted]:
+            self._see_class_activations(answered)
+        for scene in scenes:
             try:
-                found = self._found(scene, {name: each[place] for name, each in seen.items()}, maps[place])
-                judged[scene.number] = self._case(scene, found)
+                judged[scene.number] = self._case(scene, self._found(scene))
             except DeepInsideError as error:
                 judged[scene.number] = _failure(scene.sample, error)
         return [judged[number] for number, _ in batch]
@@ -200,30 +198,33 @@ class _Run:
             raise sample.error
         return _Scene(number, sample, read(sample.path), _by_class(sample, self.classifier))
 
-    def _class_activation_maps(self, scenes: Sequence[_Scene]) -> list[dict[str, Map]]:
-        """For each photo that the network has an answer for, shown whole at the network's size (Choe et al. 2020)."""
-        answered = [scene for scene in scenes if scene.predicted]
-        if not answered or self.cam is None:
-            return [{} for _ in scenes]
-        images = torch.cat([self.classifier.whole(scene.photo)[1] for scene in answered])
-        maps = cam_maps(self.classifier, self.cam, images, [scene.asked for scene in answered])
-        return [
-            {name: each[answered.index(scene)] for name, each in maps.items()} if scene in answered else {}
-            for scene in scenes
-        ]
+    def _see(self, name: str, scenes: Sequence[_Scene]) -> None:
+        """One pass of a localizer for all scenes; the first localizer's also tells which class to ask about."""
+        localizer = self.localizers[name]
+        choices: list[Choice] = [partial(_that, scene.asked) if scene.seen else scene.choose for scene in scenes]
+        views = [localizer.views(self.classifier, scene.photo) for scene in scenes]
+        for scene, seen in zip(scenes, see_each(self.classifier, localizer, views, choices), strict=True):
+            scene.seen[name] = seen
 
-    def _found(
-        self, scene: _Scene, seen: Mapping[str, Seen | DeepInsideError], cams: Mapping[str, Map]
-    ) -> dict[str, Found]:
-        found: dict[str, Found] = {}
-        marked = scene.marked if scene.predicted else None
-        for name, each in seen.items():
-            if isinstance(each, DeepInsideError):
-                raise each
-            found[name] = self._of_localizer(scene, marked, name, each)
+    def _see_class_activations(self, scenes: Sequence[_Scene]) -> None:
+        """One pass for all scenes, shown whole at the network's size (Choe et al. 2020)."""
+        if self.cam is None:
+            return
+        images = torch.cat([self.classifier.whole(scene.photo)[1] for scene in scenes])
+        for name, maps in cam_maps(self.classifier, self.cam, images, [scene.asked for scene in scenes]).items():
+            for scene, map in zip(scenes, maps, strict=True):
+                scene.cams[name] = map
+
+    def _found(self, scene: _Scene) -> dict[str, Found]:
+        """What every method found. Raises the error of a localizer that had no answer."""
+        for seen in scene.seen.values():
+            if isinstance(seen, DeepInsideError):
+                raise seen
+        marked = scene.marked
+        found = {name: self._of_localizer(scene, marked, name) for name in scene.seen}
         height, width = self.classifier.size
         frame = Frame.whole(scene.photo.width, scene.photo.height, width=width, height=height)
-        found |= {name: self._of_map(scene, marked, map, frame) for name, map in cams.items()}
+        found |= {name: self._of_map(scene, marked, map, frame) for name, map in scene.cams.items()}
         for name, box_of in (("center_box", center_box), ("whole_image", whole_image)):
             found[name] = _of_box(box_of(scene.photo.width, scene.photo.height), marked)
         return found
@@ -234,8 +235,10 @@ class _Run:
         predicted = labels.name(scene.predicted[0])
         return Case(scene.sample.path, labels.name(scene.asked), predicted, rank, scene.truths, found)
 
-    def _of_localizer(self, scene: _Scene, marked: Marked, name: str, seen: Seen) -> Found:
-        segmentation: Segmentation = segmentations(self.localizers[name], seen, 0, others=True)[0]
+    def _of_localizer(self, scene: _Scene, marked: Marked, name: str) -> Found:
+        seen = scene.seen[name]
+        assert not isinstance(seen, DeepInsideError)
+        segmentation = segmentations(self.localizers[name], seen, 0, others=True)[0]
         of_map = self._of_map(scene, marked, seen.maps[0], seen.frame)
         scores = dict(of_map.scores)
         if marked:
