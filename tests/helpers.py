@@ -1,4 +1,4 @@
-"""What several tests share: a state to compare, a network of colors, and a scene with a disc."""
+"""What several tests share. Imports nothing of the package, whose annotations are checked only if imported later."""
 
 import csv
 from html.parser import HTMLParser

@@ -15,6 +15,7 @@ from deepinside.evaluation.metrics import STAGES, pointing_game
 from deepinside.evaluation.tables import as_json, write_json
 from deepinside.explanations.explain import explain
 from helpers import BASELINES, CAMS, NAMES, rows_of, state_of
+from third_localizer import Bright
 
 
 def test_class_of_a_thing_prefers_the_wordnet_id_and_distrusts_numbers():
@@ -59,6 +60,15 @@ def test_loop_equals_a_slow_second_computation(colors, tree, presets):
         assert figures["pointing_game"] == pytest.approx(np.mean(pointed))
     assert evaluation.rows["classification"].figures["top1_error"].value == pytest.approx(1 / 6)
     assert evaluation.rows["classification"].figures["top5_error"].value == 0
+
+
+def test_a_third_localizer_is_judged_by_its_surest_object(colors, tree):
+    evaluation = evaluate(colors, read_samples(tree), Judging(["paper", Bright()], baselines=False))
+    assert list(evaluation.rows)[:2] == ["paper", "Bright()"]
+    for case, iou in zip(evaluation.cases, evaluation.rows["Bright()"].ious, strict=True):
+        surest = explain(colors, case.path, [case.label], preset=Bright()).objects[0]
+        assert surest.box == case.found["Bright()"].box
+        assert iou == pytest.approx(max(surest.box.iou(Box(*truth)) for truth in case.truths))
 
 
 def test_failures_are_counted_and_named(colors, tree):

@@ -1,6 +1,6 @@
 """The table of localizers, and that a third one works everywhere by entering it."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +9,6 @@ from PIL import Image
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.images import as_photo
-from deepinside.core.results import Segmentation
 from deepinside.cut.graphcut import CutOptions
 from deepinside.explanations import presets
 from deepinside.explanations.by_color import Paper
@@ -19,6 +18,7 @@ from deepinside.explanations.explain import explain, explain_each
 from deepinside.explanations.localizer import Localizer
 from deepinside.explanations.presets import DEFAULT, PRESETS, localizer_of, name_of, with_maps_of
 from deepinside.explanations.sheets import compare_sheet, localization_sheet
+from third_localizer import Bright
 
 
 def test_presets_by_name():
@@ -42,25 +42,6 @@ def test_only_the_papers_maps_can_be_taken_elsewhere():
     for layer, rule in (("3", "gradient"), (None, "guided")):
         with pytest.raises(DeepInsideError, match="preset 'paper'"):
             with_maps_of("best", layer, rule)
-
-
-@dataclass(frozen=True)
-class Bright:
-    """A third localizer: two objects, the left and the right half of whatever the paper's map finds bright."""
-
-    paper: Paper = field(default_factory=Paper)
-
-    def views(self, classifier, photo):
-        return self.paper.views(classifier, photo)
-
-    def see(self, classifier, batch, choices):
-        return self.paper.see(classifier, batch, choices)
-
-    def segment(self, seen, k):
-        bright = seen.maps[k] >= np.median(seen.maps[k])
-        left = np.arange(bright.shape[1]) < bright.shape[1] // 2
-        nowhere = np.zeros_like(bright)
-        return tuple(Segmentation(bright & half, nowhere, nowhere, 0.0) for half in (left, ~left))
 
 
 @pytest.fixture
