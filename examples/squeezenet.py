@@ -56,4 +56,12 @@ def squeezenet() -> Classifier:
             layer.bias.copy_(torch.from_numpy(arrays[f"{name}.bias"]))
         layers["conv1"].weight.copy_(layers["conv1"].weight.flip(1))  # BGR -> RGB
     mean = [channel / 255 for channel in (123.68, 116.779, 103.939)]
-    return Classifier(network, labels=imagenet(), size=227, mean=mean, std=[1 / 255] * 3, name="squeezenet1_1")
+    return Classifier(
+        network,
+        labels=imagenet(),
+        size=227,
+        mean=mean,
+        std=[1 / 255] * 3,
+        name="squeezenet1_1",
+        frozen=True,  # nobody changes this network any more, so it may run in its faster form
+    )
