@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import multivariate_normal
+from torch import nn
 
 import slow_best
 from deepinside.core.errors import DeepInsideError
@@ -14,6 +15,7 @@ from deepinside.cut.continuity import Continuity, continuity_edges, feature_kern
 from deepinside.cut.graphcut import fit_mixture, minimum_cut
 from deepinside.explanations.by_color import Paper, by_color
 from deepinside.explanations.by_features import by_features
+from deepinside.networks.classifier import Classifier
 from helpers import disc_scene
 
 
@@ -59,6 +61,24 @@ def test_ten_crops_are_taken_of_a_square_one_seventh_larger(lite0, photos):
     assert [images.shape for images in views.images] == [(10, 3, 224, 224)]
     corner = torch.from_numpy(views.pixels[:224, :224]).permute(2, 0, 1)
     assert torch.equal(views.images[0][0], corner)
+
+
+def test_maps_of_a_layer_are_interpolated_to_their_crops(photos):
+    """Crop by crop: autograd by hand at the layer, the largest magnitude, bilinear, laid where the crop came from."""
+    torch.manual_seed(0)
+    body = nn.Conv2d(3, 4, 4, stride=4), nn.Softplus(), nn.Conv2d(4, 4, 3, padding=1), nn.Softplus()
+    network = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    classifier, localizer = Classifier(network, size=28), Paper(layer="1")
+    views = localizer.views(classifier, read(photos / "cat.jpg"))
+    (seen,) = localizer.see(classifier, [views], [lambda logits: [1]])
+    total, count = np.zeros((32, 32)), np.zeros((32, 32))
+    for number, crop in enumerate(views.images[0]):
+        y, x = ((0, 0), (0, 4), (4, 0), (4, 4), (2, 2))[number % 5]
+        _, gradients = slow_best.activations_and_gradients(classifier.network, crop[None].double(), 1, ["model.1"])
+        map = slow_best.resized(np.abs(gradients["model.1"]).max(axis=0), (28, 28), slow_best.linear)
+        total[y : y + 28, x : x + 28] += map[:, ::-1] if number >= 5 else map
+        count[y : y + 28, x : x + 28] += 1
+    assert np.allclose(seen.maps[0], total / count, rtol=1e-4, atol=1e-9)
 
 
 def test_what_was_seen_is_a_value(colors, photos):
