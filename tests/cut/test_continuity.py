@@ -1,5 +1,7 @@
 """Each piece of the data term against a loop, a closed form, or the slow twin of `best`."""
 
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 import torch
@@ -216,3 +218,9 @@ def test_otsu_equals_the_slow_one(seed):
     rng = np.random.default_rng(seed)
     values = rng.random((12, 12)) ** (seed + 1)
     assert otsu(values) == pytest.approx(slow_best.otsu(values), abs=1e-12)
+
+
+def test_constants_are_a_value():
+    assert {Continuity(), Continuity(level=0.85)} == {Continuity()}
+    with pytest.raises(FrozenInstanceError):
+        Continuity().level = 0.5
