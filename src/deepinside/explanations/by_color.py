@@ -23,7 +23,7 @@ from deepinside.explanations.localizer import Choice, Map, Views, check_contrast
 from deepinside.gradients.grids import as_grid
 from deepinside.gradients.private import borrowed
 from deepinside.gradients.probe import IMAGE, look
-from deepinside.gradients.saliency import largest_magnitude, put_back, ten_crops
+from deepinside.gradients.saliency import CHUNK, largest_magnitude, put_back, ten_crops
 from deepinside.networks.classifier import Classifier
 
 
@@ -64,8 +64,16 @@ class Paper:
         return Views(frame, (ten_crops(image, classifier.size),), pixels_of(image))
 
     def see(self, classifier: Classifier, batch: Sequence[Views], choices: Sequence[Choice]) -> list[ColorSeen]:
-        """The crops of all photos in one pass; a photo's classes are those of its crops' mean logits."""
+        """The crops of all photos in one pass; a photo's classes are those of its crops' mean logits.
+
+        On a CPU, where larger passes are no faster, a pass takes only as many crops as `saliency` takes images.
+        """
         count = len(batch[0].images[0])
+        height, width = classifier.size
+        most = max(CHUNK * 224 * 224 // (count * height * width), 1)
+        if classifier.device.type == "cpu" and len(batch) > most:
+            rest = self.see(classifier, batch[most:], choices[most:])
+            return [*self.see(classifier, batch[:most], choices[:most]), *rest]
         crops = torch.cat([views.images[0] for views in batch]).to(classifier.device)
         with borrowed(classifier.fast, crops, self.rule) as private:
             seen = look(private, crops, for_views(choices, count), (self.layer or IMAGE,), self.rule)
