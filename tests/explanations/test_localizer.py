@@ -1,11 +1,14 @@
 """What localizers share: the classes of a batch of photos against a loop, and maps that point nowhere."""
 
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 import torch
 
 from deepinside.core.errors import DeepInsideError
-from deepinside.explanations.localizer import check_contrast, distinct, for_views, is_flat, pixels_of, whole_view
+from deepinside.core.geometry import Frame
+from deepinside.explanations.localizer import Views, check_contrast, distinct, for_views, is_flat, pixels_of, whole_view
 
 
 def test_each_photo_is_asked_for_the_classes_that_its_own_views_choose():
@@ -42,6 +45,15 @@ def test_a_map_is_flat_only_if_it_is_the_same_everywhere(value):
     map[2, 3] = np.nextafter(map[2, 3], np.float32(9))
     assert not is_flat(map)
     check_contrast(map)
+
+
+def test_what_the_network_is_shown_is_a_value():
+    """It cannot be changed, and is equal to nothing but itself, since arrays have no truth value."""
+    one, other = (Views(Frame.whole(8, 6, width=4, height=3), (), np.zeros((3, 4, 3), np.float32)) for _ in range(2))
+    with pytest.raises(FrozenInstanceError):
+        one.images = ()
+    assert one == one
+    assert len({one, other}) == 2
 
 
 def test_pixels_have_their_channels_last():
