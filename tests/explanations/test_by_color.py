@@ -81,6 +81,23 @@ def test_maps_of_a_layer_are_interpolated_to_their_crops(photos):
     assert np.allclose(seen.maps[0], total / count, rtol=1e-4, atol=1e-9)
 
 
+@pytest.mark.parametrize(("size", "passes"), [(224, [10] * 4), (160, [30, 10]), (112, [40])])
+def test_a_pass_on_a_cpu_takes_about_sixteen_images_of_the_usual_size(photos, size, passes):
+    taken = []
+
+    class Mean(nn.Module):
+        def forward(self, images):
+            taken.append(len(images))
+            return images.square().mean((2, 3))
+
+    classifier = Classifier(Mean(), size=size)
+    views = Paper().views(classifier, read(photos / "cat.jpg"))
+    seen = Paper().see(classifier, [views] * 4, [lambda logits: [2]] * 4)
+    assert sorted(taken, reverse=True) == passes
+    assert len(seen) == 4
+    assert all(np.allclose(each.maps[0], seen[0].maps[0], rtol=1e-5) for each in seen)
+
+
 def test_what_was_seen_is_a_value(colors, photos):
     """It cannot be changed, and is equal to nothing but itself, since arrays have no truth value."""
     views = Paper().views(colors, read(photos / "cat.jpg"))
