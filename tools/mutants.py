@@ -75,6 +75,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="a line of JSON for each mutant; read again to go on")
     parser.add_argument("--only", default="", help="a wing, or a part of a file's path")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--share", type=float, default=1.0, help="of the sample: the first ones of each file")
     parser.add_argument("--report", action="store_true", help="print the table and run nothing")
     options = parser.parse_args()
     if not options.report:
@@ -98,6 +99,7 @@ def run(options: argparse.Namespace) -> None:
             shutil.rmtree(cache)
         for wing, file in [(wing, file) for wing, files in SAMPLE.items() for file in files]:
             name, (count, tests) = f"{wing}/{file}", SAMPLE[wing][file]
+            count = round(count * options.share)
             path = tree / "src" / "deepinside" / name
             if options.only not in name:
                 continue
