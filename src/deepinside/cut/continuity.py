@@ -1,8 +1,8 @@
 """Continuity measured in the network's own features: the data term and the edges of the `best` preset's cut.
 
-The paper spreads a saliency map over the object by color. Colors change within an object and recur outside it; what the
-network computes at a place says more about which thing the place belongs to. Here places are nodes of a grid, alike in
-so far as their features are, and sure places of foreground and background teach the rest.
+The paper spreads a saliency map over the object by color. But colors change within an object and recur outside of it;
+the network's features at a position say more about which object the position belongs to. Here positions are nodes of a
+grid, similar where their features are, and confident nodes of foreground and background are the seeds for the others.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Map = Float[np.ndarray, "_ _"]
 class Continuity:
     """How far and along what a seed spreads. Shares of the grid sizes hold for any network and photo."""
 
-    floor: float = 0.02  # of a map's mean, added before the logarithm: no single layer can veto a place
+    floor: float = 0.02  # of a map's mean, added before the logarithm, so that no single layer can rule a cell out
     blur: float = 1.0  # cells; removes the ripple of interpolating from a coarse grid
     level: float = 0.85  # of the seed's Otsu threshold: even odds; a share of its maximum does not carry over
-    sharpness: float = 4.0  # s^4 and (1 - s)^4 weigh who teaches: only sure places, the 95% and 30% seeds made soft
-    temperature: float = 0.25  # of exp(cosine / temperature), how alike features must be
+    sharpness: float = 4.0  # s^4 and (1 - s)^4 weigh the seeds: confident nodes count, as in the 95% and 30% seeds
+    temperature: float = 0.25  # of exp(cosine / temperature), how similar features must be
     slope: float = 1.5  # log odds per unit of evidence
     clip: float = 3.0  # no cell is surer than e^3 to 1, so that its neighbors may still overrule it
     node: int = 8  # pixels of a node of the feature graph
@@ -49,7 +49,7 @@ def seed_map(maps: list[Map], cells: tuple[int, int], how: Continuity) -> Map:
 def feature_kernel(
     features: list[Float[Tensor, "_ _ _"]], nodes: tuple[int, int], how: Continuity
 ) -> Float[np.ndarray, "nodes nodes"]:
-    """How alike any two nodes are: exp of the layers' mean cosine of centered features, over the temperature."""
+    """How similar any two nodes are: exp of the layers' mean cosine of centered features, over the temperature."""
     similarity = 0.0
     for layer in features:
         vectors = resize_channels(layer, nodes).flatten(1).T
@@ -60,17 +60,17 @@ def feature_kernel(
 
 
 def log_odds(seed: Map, kernel: Float[np.ndarray, "nodes nodes"], nodes: tuple[int, int], how: Continuity) -> Map:
-    """The log odds of foreground in each cell: what the seed says of the place, and what places like it say.
+    """The log odds of foreground in each cell, from its own seed value and from the nodes with similar features.
 
-    The kernel density of sure foreground against that of sure background is taken twice, the second time with the
-    first answer as teacher.
+    The kernel density of confident foreground nodes is divided by that of confident background nodes, twice: the
+    second time, the first result weighs the nodes.
     """
     share = resize(seed, nodes).clip(0, 1)
     share /= share.max() + 1e-12
     even = max(how.level * otsu(seed), 1e-3)
     evidence = np.log(np.maximum(share, 0.01) / even).ravel()
-    teacher = share.ravel()
-    evidence += _density_ratio(kernel, teacher**how.sharpness, (1 - teacher) ** how.sharpness)
+    confidence = share.ravel()
+    evidence += _density_ratio(kernel, confidence**how.sharpness, (1 - confidence) ** how.sharpness)
     first = np.clip(how.slope * evidence, -how.clip, how.clip)
     foreground = 1 / (1 + np.exp(-first))
     both = first + _density_ratio(kernel, foreground, 1 - foreground)

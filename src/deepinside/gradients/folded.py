@@ -32,7 +32,7 @@ TOLERANCE = 1e-4
 GRADIENT_TOLERANCE = 3e-2
 
 
-def folded(private: nn.Module, example: Float[Tensor, "1 3 height width"]) -> nn.Module:
+def folded(private: nn.Module, example: Float[Tensor, "1 channels height width"]) -> nn.Module:
     """A copy of an evaluation-mode network that runs faster, or the network itself where that cannot be had.
 
     Args:
