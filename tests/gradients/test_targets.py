@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from torch import nn
 
 from deepinside.core.errors import DeepInsideError
+from deepinside.gradients.saliency import saliency
 from deepinside.gradients.targets import At, Neuron, read_neuron, scores_of
 
 MAPS = torch.randn(3, 5, 6, 7, generator=torch.Generator().manual_seed(0))
@@ -77,3 +79,28 @@ def test_any_function_of_a_layer_is_a_score():
 def test_scores_that_are_none_are_named(unchecked, score, message):
     with pytest.raises(DeepInsideError, match=message):
         scores_of(score, MAPS, 3)
+
+
+def test_a_grid_of_tokens_lies_by_the_images_proportions():
+    """144 tokens are 12 x 12 in a square image and 8 x 18 in one of 64 x 144 pixels."""
+    tokens = torch.arange(144.0).reshape(1, 144, 1)
+    assert Neuron("blocks", 0, at=(7, 17))(tokens, (64, 144)).item() == 7 * 18 + 17
+    assert Neuron("blocks", 0, at=(7, 11))(tokens).item() == 7 * 12 + 11
+    with pytest.raises(DeepInsideError, match="columns from 0 to 11"):
+        Neuron("blocks", 0, at=(7, 17))(tokens)
+
+
+def test_a_neuron_in_the_tokens_of_a_wide_image_is_found_by_saliency():
+    class Tokens(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.blocks = nn.Conv2d(3, 2, 8, stride=8)
+            self.tokens = nn.Identity()
+
+        def forward(self, images):
+            return self.tokens(self.blocks(images).flatten(2).transpose(1, 2)).mean(1)
+
+    torch.manual_seed(0)
+    map = saliency(Tokens(), torch.rand(1, 3, 64, 144), Neuron("tokens", 1, at=(2, 16)))[0]
+    assert map[16:24, 128:136].min() > 0
+    assert map.count_nonzero() == 64
