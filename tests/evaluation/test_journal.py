@@ -17,7 +17,7 @@ from deepinside.evaluation.tables import as_json
 
 @pytest.fixture
 def judging():
-    return Judging(["best", "paper"], faithful=True)
+    return Judging(["best", "paper"], faithful=True, sanity=2)
 
 
 def test_an_interrupted_run_goes_on_and_has_the_same_figures(colors, masked, tmp_path, judging, monkeypatch):
@@ -29,10 +29,10 @@ def test_an_interrupted_run_goes_on_and_has_the_same_figures(colors, masked, tmp
     first.close()
     assert kept_count(colors, samples, judging, tmp_path / "kept") == 4
     asked = []
-    judge_each = module.judge_each
-    monkeypatch.setattr(module, "judge_each", lambda c, rest, j: judge_each(c, asked.extend(rest) or rest, j))
+    judge = module.judge_numbered
+    monkeypatch.setattr(module, "judge_numbered", lambda c, rest, j: judge(c, asked.extend(rest) or rest, j))
     again = list(judge_on(colors, samples, judging, tmp_path / "kept"))
-    assert [sample.path for sample in asked] == [sample.path for sample in samples[4:]]
+    assert [sample.path for _, sample in asked] == [sample.path for sample in samples[4:]]
     assert as_json(summarized(colors, judging, again)) == whole
     assert list((tmp_path / "kept").iterdir()) == [], "a run that is complete leaves nothing behind"
 

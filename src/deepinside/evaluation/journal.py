@@ -19,7 +19,7 @@ import numpy as np
 from deepinside.core.errors import writing
 from deepinside.core.geometry import Box
 from deepinside.data.boxes import Sample
-from deepinside.evaluation.localization import Judging, judge_each
+from deepinside.evaluation.localization import Judging, judge_numbered
 from deepinside.evaluation.results import Case, Found, Judged
 from deepinside.networks.classifier import Classifier
 
@@ -31,7 +31,8 @@ def judge_on(classifier: Classifier, samples: Sequence[Sample], judging: Judging
     """
     path = folder / f"evaluate-{digest(classifier, samples, judging)}.jsonl"
     kept = _read(path)
-    rest = judge_each(classifier, [sample for number, sample in enumerate(samples) if number not in kept], judging)
+    left = [(number, sample) for number, sample in enumerate(samples) if number not in kept]
+    rest = judge_numbered(classifier, left, judging)
     with writing(path, "the images already judged"), path.open("a", encoding="utf-8") as stream:
         for number in range(len(samples)):
             judged = kept[number] if number in kept else next(rest)

@@ -85,6 +85,11 @@ def evaluate(classifier: Classifier, samples: Iterable[Sample], judging: Judging
 
 def judge_each(classifier: Classifier, samples: Iterable[Sample], judging: Judging) -> Iterator[Judged]:
     """What every method found in each photo, in the order of the samples, or why the photo could not be judged."""
+    return judge_numbered(classifier, enumerate(samples), judging)
+
+
+def judge_numbered(classifier: Classifier, samples: Iterable[tuple[int, Sample]], judging: Judging) -> Iterator[Judged]:
+    """As `judge_each`, for a part of the samples with their numbers in the whole: the sanity check is of the first."""
     run = _Run(
         classifier,
         judging,
@@ -92,7 +97,7 @@ def judge_each(classifier: Classifier, samples: Iterable[Sample], judging: Judgi
         cam_layer(classifier) if judging.baselines else None,
         _randomized(classifier, judging),
     )
-    return chain.from_iterable(in_order(run.judged, batches(enumerate(samples), BATCH)))
+    return chain.from_iterable(in_order(run.judged, batches(samples, BATCH)))
 
 
 def summarized(classifier: Classifier, judging: Judging, judged: Iterable[Judged]) -> Evaluation:
