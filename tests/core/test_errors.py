@@ -1,8 +1,20 @@
 """Messages that name the nearest spelling, and errors of other libraries and of the system in one line."""
 
+import os
+import re
+from pathlib import Path
+
 import pytest
 
-from deepinside.core.errors import DeepInsideError, brief, named, nearest, writing
+from deepinside.core.errors import (
+    DeepInsideError,
+    brief,
+    check_writable,
+    check_writable_folder,
+    named,
+    nearest,
+    writing,
+)
 
 TABLE = {"gradient": 1, "deconvnet": 2, "guided": 3}
 
@@ -82,3 +94,42 @@ def test_other_errors_pass_through_writing_unchanged(error, tmp_path):
     with pytest.raises(type(error)) as caught, writing(tmp_path / "a.txt", "a text"):
         raise error
     assert caught.value is error
+
+
+def test_an_error_of_the_system_without_a_text_of_its_own_says_something(tmp_path):
+    with pytest.raises(DeepInsideError, match=r"\(encoder error -2\)"), writing(tmp_path / "a.png", "an image"):
+        raise OSError("encoder error -2")
+
+
+@pytest.mark.parametrize("check", [check_writable, check_writable_folder])
+def test_checking_a_place_leaves_no_traces(tmp_path, check):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    before = sorted(tmp_path.rglob("*"))
+    for place in ("new", "new/er/est", "there/new"):
+        check(tmp_path / place)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_places_that_cannot_be_written_are_told_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("kept")
+    for check, place in [
+        (check_writable, tmp_path),
+        (check_writable, tmp_path / "file" / "a.json"),
+        (check_writable, Path("/proc/a.json")),
+        (check_writable, tmp_path / ("x" * 300)),
+        (check_writable_folder, tmp_path / "file"),
+        (check_writable_folder, tmp_path / "file" / "a"),
+        (check_writable_folder, Path("/proc/a")),
+    ]:
+        with pytest.raises(DeepInsideError, match=re.escape(str(place))) as refused:
+            check(place)
+        assert len(str(refused.value).splitlines()) == 1
+    check_writable(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_checking_a_pipe_does_not_wait_for_its_reader(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    check_writable(tmp_path / "pipe")
+    check_writable(Path("/dev/null"))

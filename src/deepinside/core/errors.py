@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
+from errno import EACCES
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TypeVar
 
 Value = TypeVar("Value")
@@ -51,19 +54,50 @@ def brief(error: Exception) -> str:
 def check_writable(path: Path) -> None:
     """Raise `DeepInsideError` for a file that could not be written, before the work whose results go there.
 
+    Nothing is left on the disk.
+
     >>> check_writable(Path("/dev/null/figures.json"))
     Traceback (most recent call last):
     ...
     deepinside.core.errors.DeepInsideError: /dev/null/figures.json: expected a place to write a file (File exists)
     """
-    with writing(path, "a file"):
+    with _without_new_folders(path.parent), writing(path, "a file"):
         if path.is_dir():
             raise DeepInsideError(f"{path}: expected a file to write, found a folder")
-        is_new = not path.exists()
-        with path.open("a"):
-            pass
-        if is_new:
-            path.unlink()
+        if path.exists() and not os.access(path, os.W_OK):
+            raise PermissionError(EACCES, os.strerror(EACCES))
+        if path.is_file() or not path.exists():  # not a device, such as /dev/null
+            TemporaryFile(dir=path.parent).close()
+
+
+def check_writable_folder(folder: Path) -> None:
+    """Raise `DeepInsideError` for a folder that files could not be written into, before the work that makes them.
+
+    The folder may be missing, as those above it may; nothing is left on the disk.
+
+    >>> check_writable_folder(Path("/dev/null/maps"))
+    Traceback (most recent call last):
+    ...
+    deepinside.core.errors.DeepInsideError: /dev/null/maps: expected a folder to write into (Not a directory)
+    """
+    with _without_new_folders(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise DeepInsideError(f"{folder}: expected a folder to write into ({_reason(error)})") from None
+
+
+@contextmanager
+def _without_new_folders(folder: Path) -> Iterator[None]:
+    """Remove the folder and those above it after the block, if they were missing before and are empty."""
+    missing = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
+    try:
+        yield
+    finally:
+        for each in missing:
+            with suppress(OSError):
+                each.rmdir()
 
 
 @contextmanager
@@ -80,4 +114,8 @@ def writing(path: Path, what: str) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise DeepInsideError(f"{path}: expected a place to write {what} ({error.strerror})") from None
+        raise DeepInsideError(f"{path}: expected a place to write {what} ({_reason(error)})") from None
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or brief(error)
