@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.images import SUFFIXES
-from deepinside.core.labels import Labels, is_wnid, read_labels
+from deepinside.core.label_files import is_wnid
+from deepinside.core.labels import Labels, read_labels
 from deepinside.data.boxes import read_samples
 
 VALIDATION = ("val", "valid", "validation", "test")
