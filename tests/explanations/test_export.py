@@ -4,6 +4,8 @@ import csv
 import json
 import os
 import re
+import subprocess
+import sys
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -592,3 +594,92 @@ def test_a_full_disk_is_an_error_of_one_line(photos, tmp_path, monkeypatch):
         export(items, tmp_path / "out", "masks")
     assert "\n" not in str(caught.value)
     assert not list((tmp_path / "out").rglob("*.png"))
+
+
+HOSTILE = [
+    "<script>alert(1)</script>", "$x$", '=HYPERLINK("http://a.b")', "\x1b[31mred", "../../etc/passwd", "nul\x00l",
+    "two\nlines", "CON", "trailing dot.", "\u202egnp.exe", "lone \udce9 \ud800", "{{ 7*7 }}", "[bold]", "a: b # c",
+]  # fmt: skip
+
+
+def test_hostile_labels_are_the_same_in_every_format_and_act_nowhere(tmp_path):
+    yaml = pytest.importorskip("yaml", reason="PyYAML, which reads data.yaml, is not installed")
+    path = save_photo(tmp_path / "a.png", 20, 20)
+    mask = np.array([[True, False], [False, False]])
+    frame = Frame.whole(20, 20, width=2, height=2)
+    seen = tuple(detection(index, mask, frame, label) for index, label in enumerate(HOSTILE))
+    out = tmp_path / "out"
+    export([(path, Path("a.png"), Explanation("a", 20, 20, "m\udce9", "p", seen))], out, FORMATS)
+    expected = [
+        "<script>alert(1)</script>", "$x$", '=HYPERLINK("http://a.b")', r"\x1b[31mred", "../../etc/passwd", r"nul\x00l",
+        r"two\nlines", "CON", "trailing dot.", r"\u202egnp.exe", r"lone \xe9 \ud800", "{{ 7*7 }}", "[bold]", "a: b # c",
+    ]  # fmt: skip
+    document = ElementTree.parse(out / "voc/VOCdevkit/VOC2012/Annotations/a.xml")
+    config = ElementTree.parse(out / "labelstudio/config.xml")
+    (task,) = json.loads((out / "labelstudio/tasks.json").read_bytes())
+    with (out / "masks/index.csv").open(encoding="utf-8", newline="") as file:
+        cells = [row["label"] for row in csv.DictReader(file)]
+    assert [each["name"] for each in json.loads((out / "coco/annotations.json").read_bytes())["categories"]] == expected
+    assert [each.text for each in document.iterfind("object/name")] == expected
+    assert list(yaml.safe_load((out / "yolo/data.yaml").read_bytes())["names"].values()) == expected
+    assert [each.get("value") for each in config.iterfind("BrushLabels/Label")] == expected
+    assert [each["result"][1]["value"]["brushlabels"][0] for each in task["predictions"]] == expected
+    assert [cell.removeprefix("'") for cell in cells] == expected
+    assert all(not cell.startswith(("=", "+", "-", "@")) for cell in cells)
+
+
+def test_photos_of_hostile_names_are_found_again(tmp_path):
+    """Names as long as the file system allows, names that other systems forbid, and names of several lines."""
+    names = ["x" * 251 + ".png", "\u67f4" * 83 + ".png", "=1+1.png", "a\nb.png", "CON.png", "a:b?.png", "\x1b[31m.png"]
+    paths = [save_photo(tmp_path / "photos" / name, 20, 20) for name in names]
+    out = tmp_path / "out"
+    export([(path, Path(path.name), explanation(path)) for path in paths], out, FORMATS)
+    found = {image["file_name"] for image in json.loads((out / "coco/annotations.json").read_text())["images"]}
+    assert found == set(names)
+    with (out / "masks/index.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all((out / "masks" / row["mask"]).is_file() for row in rows)
+    assert [row["path"] for row in rows] == [str(path).replace("\x1b", r"\x1b") for path in paths]
+    written = [file for file in out.rglob("*") if file.is_file()]
+    assert all(file.name.isprintable() and not set(file.name) & set('<>:"|?*\\') for file in written)
+    assert len(torchvision.datasets.VOCDetection(out / "voc")) == len(names)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, str(Path(sys.argv[1])))
+from test_export import items_of
+from deepinside.explanations.export import FORMATS, exporting
+items = items_of(Path(sys.argv[2]))
+with exporting(Path(sys.argv[3]), FORMATS) as add:
+    for number in range(100):
+        path, name, seen = items[number % len(items)]
+        add(path, name, seen)
+        print(number, flush=True)
+"""
+
+
+@old_pycocotools
+def test_a_killed_run_leaves_complete_files_of_all_that_it_told_and_can_be_started_again(photos, tmp_path, capsys):
+    reader = pytest.importorskip("pycocotools.coco", reason="pycocotools, the reader, is not installed")
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(photos), str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        for _ in range(8):
+            process.stdout.readline()
+        process.kill()
+        told = 8 + len([line for line in process.stdout if line.endswith(b"\n")])
+    assert told < 100
+    data = reader.COCO(str(out / "coco" / "annotations.json"))
+    assert told <= len(data.dataset["images"]) <= told + 1
+    assert len(data.dataset["annotations"]) == 2 * len(data.dataset["images"])
+    assert len(torchvision.datasets.VOCDetection(out / "voc")) >= told
+    assert len(read_yolo(out / "yolo")) >= told
+    assert len(json.loads((out / "labelstudio" / "tasks.json").read_text())) >= told
+    with (out / "masks" / "index.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) >= 2 * told
+    items = items_of(photos)[:2]
+    export(items, out, FORMATS)
+    export(items, tmp_path / "uninterrupted", FORMATS)
+    assert contents(out) == contents(tmp_path / "uninterrupted")

@@ -67,8 +67,21 @@ def clear_leftovers(folder: Path) -> None:
         return
     for path in found:
         with suppress(OSError):
-            if path.is_file() and not path.is_symlink() and not _is_locked(path):
+            if path.is_file() and not path.is_symlink() and not _is_written(path):
                 path.unlink()
+
+
+def lock(descriptor: int) -> bool:
+    """Lock an open file until its descriptor is closed; False where another one holds the lock.
+
+    Raises `OSError` where the file system has no locks. On Windows, nothing is locked.
+    """
+    if fcntl is not None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def fitting(path: Path) -> Path:
@@ -132,15 +145,15 @@ def _temporary(path: Path) -> tuple[Path, int | None]:
         os.close(descriptor)  # another process has cleared it away before it was locked
 
 
-def _is_locked(path: Path) -> bool:
+def _is_written(part: Path) -> bool:
+    """Whether a process is writing a temporary file; assumed where locks do not tell."""
     if fcntl is None:
         return False  # deleting it fails
-    with path.open("rb+") as stream:
+    with part.open("rb+") as stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return not lock(stream.fileno())
         except OSError:
             return True
-        return False
 
 
 def _is_device(path: Path) -> bool:

@@ -4,9 +4,13 @@
         for path, name in find_photos([photos]):
             add(path, name, explain(classifier, path, top=1))
 
-Each format gets a folder of its own below `folder`, which has to be new or empty, since the labels in an older one may
-have been corrected by hand. Photos are processed one by one, and their masks are not kept in memory. Files are written
-atomically, and an interrupted run keeps what it has finished. A new format is a function and an entry of `FORMATS`.
+Each format gets a folder of its own below `folder`, without labels in it, since those of an older run may have been
+corrected by hand. Photos are processed one by one, and their masks are not kept in memory. Files are written
+atomically, and complete after every photo, so that a run that is interrupted or killed keeps what it has finished. A
+new format is a function and an entry of `FORMATS`.
+
+Names and labels may hold anything. What a format or a line of a list cannot hold becomes a visible escape, such as
+`\\x1b`, the same in all formats.
 
 All classes of an explanation are written, with their scores if the format has them. They are alternatives for one
 object; for one box per photo, explain with `top=1`.
@@ -22,15 +26,13 @@ from __future__ import annotations
 import csv
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from hashlib import sha256
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TextIO, TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import quote
 from warnings import catch_warnings, simplefilter
 from xml.etree import ElementTree
@@ -39,10 +41,12 @@ import numpy as np
 from jaxtyping import Bool, Int
 from PIL import ExifTags, Image
 
-from deepinside.core.errors import DeepInsideError, named
-from deepinside.core.files import atomic_write, distinct_name
+from deepinside.core import escape
+from deepinside.core.errors import named
+from deepinside.core.files import atomic_write, distinct_name, shortened
 from deepinside.core.images import read
 from deepinside.core.results import Detection, Explanation
+from deepinside.explanations.export_files import check_free, claimed, growing, reported
 
 # The file of a photo, its name as returned by `find_photos`, and its explanation.
 Add: TypeAlias = Callable[[Path, Path, Explanation], None]
@@ -53,8 +57,6 @@ JPEG_QUALITY = 95  # of upright copies
 MASK_COLUMNS = ("mask", "photo", "path", "index", "label", "wnid", "probability", "x0", "y0", "x1", "y1")
 # Suffixes that every reader opens, including ultralytics; photos with others are copied as JPEG.
 LINKED = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-# Characters that XML 1.0 and YAML cannot contain: control characters, lone surrogates, line separators.
-UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 def export(items: Iterable[tuple[Path, Path, Explanation]], folder: Path, formats: str | Iterable[str]) -> list[Path]:
@@ -78,26 +80,31 @@ def export(items: Iterable[tuple[Path, Path, Explanation]], folder: Path, format
 def exporting(folder: Path, formats: str | Iterable[str]) -> Iterator[Add]:
     """Yield a function `add(photo file, name, explanation)` that writes a photo in one or more formats.
 
-    Leaving the block, also by an exception, completes the files for the photos that were added.
+    When it returns, the photo is in the files. A run that is killed leaves complete files, which the next one into the
+    same folder replaces, unless they have been changed since.
 
-    Raises `DeepInsideError` for an unknown format, a folder of a format that is not empty or cannot be written, and
+    Raises `DeepInsideError` for an unknown format, a folder of a format that holds labels or cannot be written, and
     explanations without boxes.
     """
     names = _known(formats)
-    with ExitStack() as stack:
-        with _reported(folder):
-            folders = [_new_folder(folder / name) for name in names]
-            adds = [stack.enter_context(FORMATS[name](target)) for name, target in zip(names, folders, strict=True)]
+    with reported(folder):
+        for name in names:
+            check_free(folder / name)
+    with ExitStack() as claims, ExitStack() as stack:
+        marks = [claims.enter_context(claimed(folder / name)) for name in names]
+        with reported(folder):
+            adds = [stack.enter_context(FORMATS[name](folder / name)) for name in names]
 
         def add(photo: Path, name: Path, explanation: Explanation) -> None:
-            with _reported(folder):
-                for each in adds:
+            with reported(folder):
+                for mark, each in zip(marks, adds, strict=True):
                     each(photo, name, explanation)
+                    mark()
 
         try:
             yield add
         finally:
-            with _reported(folder):
+            with reported(folder):
                 stack.close()
 
 
@@ -111,32 +118,35 @@ def coco(folder: Path) -> Iterator[Add]:
     images: list[str] = []
     names: dict[int, str] = {}
     taken: set[str] = set()
-    with _text_file(folder / "annotations.json") as file:
-        file.write('{"info": {"description": "Boxes and masks by deepinside"}, "licenses": [], "annotations": [')
-        written = 0
+    written = 0
+    head = '{"info": {"description": "Boxes and masks by deepinside"}, "licenses": [], "annotations": ['
+
+    def tail() -> str:
+        categories = [_json(id=index, name=names[index], supercategory="") for index in sorted(names)]
+        return "\n],\n" + f'"images": [\n{_lines(images)}\n],\n"categories": [\n{_lines(categories)}\n]}}\n'
+
+    with growing(folder / "annotations.json", head, tail) as append:
 
         def add(photo: Path, name: Path, explanation: Explanation) -> None:
             nonlocal written
             _class_names(explanation, names)
-            objects = [_coco_object(detection) for detection in explanation.objects]
+            records = []
+            for number, detection in enumerate(explanation.objects, start=written + 1):
+                records.append(_json(id=number, image_id=len(images) + 1, **_coco_object(detection)))
             images.append(
                 _json(
                     id=len(images) + 1,
-                    file_name=distinct_name(Path(_text(_below(name).as_posix())), taken).as_posix(),
+                    file_name=distinct_name(Path(escape.encodable(_below(name).as_posix())), taken).as_posix(),
                     width=explanation.width,
                     height=explanation.height,
-                    path=_text(os.path.abspath(photo)),
+                    path=_absolute(photo),
                 )
             )
-            for annotation in objects:
-                written += 1
-                record = _json(id=written, image_id=len(images), **annotation)
-                file.write((",\n" if written > 1 else "\n") + record)
+            separator = ",\n" if written else "\n"
+            written += len(records)
+            append(separator + _lines(records) if records else "")
 
         yield add
-        categories = [_json(id=index, name=names[index], supercategory="") for index in sorted(names)]
-        file.write('\n],\n"images": [\n' + ",\n".join(images))
-        file.write('\n],\n"categories": [\n' + ",\n".join(categories) + "\n]}\n")
 
 
 @contextmanager
@@ -154,15 +164,15 @@ def voc(folder: Path) -> Iterator[Add]:
     taken: set[str] = set()
     sets = _subfolder(root / "ImageSets" / "Main")
     annotations, images = _subfolder(root / "Annotations"), _subfolder(root / "JPEGImages")
-    with _text_file(sets / "train.txt") as train, _text_file(sets / "trainval.txt") as trainval:
+    with growing(sets / "train.txt", "") as train, growing(sets / "trainval.txt", "") as trainval:
 
         def add(photo: Path, name: Path, explanation: Explanation) -> None:
             stem = distinct_name(Path(_flat(name)), taken).name
             document = _voc_document(f"{stem}.jpg", photo, explanation, _class_names(explanation, names))
             _link(photo, images, stem, ".jpg")
             _write(annotations / f"{stem}.xml", _xml(document))
-            train.write(f"{stem}\n")
-            trainval.write(f"{stem}\n")
+            train(f"{stem}\n")
+            trainval(f"{stem}\n")
 
         yield add
 
@@ -180,20 +190,25 @@ def yolo(folder: Path) -> Iterator[Add]:
     taken: set[str] = set()
     labels, images = _subfolder(folder / "labels"), _subfolder(folder / "images")
 
+    def describe() -> None:
+        entries = [f"  {number}: {escape.yaml(names[index])}" for index, number in numbers.items()]
+        lines = ["train: images", "val: images", *(["names:", *entries] if entries else ["names: []"])]
+        _write(folder / "data.yaml", ("\n".join(lines) + "\n").encode())
+
     def add(photo: Path, name: Path, explanation: Explanation) -> None:
         stem = distinct_name(Path(_flat(name)), taken).name
         _class_names(explanation, names)
+        known = len(numbers)
         lines = [
             _yolo_line(numbers.setdefault(seen.index, len(numbers)), seen, explanation) for seen in explanation.objects
         ]
+        if len(numbers) > known:
+            describe()
+        _write(labels / f"{stem}.txt", "".join(lines).encode())  # first, since a photo without one has no objects
         _link(photo, images, stem)
-        _write(labels / f"{stem}.txt", "".join(lines).encode())
 
+    describe()
     yield add
-    # JSON is a subset of YAML (YAML 1.2, Sect. 1.3), and escapes any label.
-    entries = [f"  {number}: {json.dumps(names[index], ensure_ascii=False)}" for index, number in numbers.items()]
-    lines = ["train: images", "val: images", *(["names:", *entries] if entries else ["names: []"])]
-    _write(folder / "data.yaml", ("\n".join(lines) + "\n").encode())
 
 
 @contextmanager
@@ -209,25 +224,30 @@ def labelstudio(folder: Path) -> Iterator[Add]:
     is added to the project under Settings > Cloud Storage > Add Source Storage > Local files. It serves no other files.
     """
     names: dict[int, str] = {}
-    with _text_file(folder / "tasks.json") as file:
-        file.write("[")
-        written = 0
+    written = 0
+
+    def describe() -> None:
+        _write(folder / "config.xml", _xml(_labelstudio_config([names[index] for index in sorted(names)])))
+
+    describe()
+    with growing(folder / "tasks.json", "[", lambda: "\n]\n") as append:
 
         def add(photo: Path, name: Path, explanation: Explanation) -> None:
             nonlocal written
+            known = len(names)
             labels = _class_names(explanation, names)
             predictions = [
                 _prediction(detection, label, explanation)
                 for detection, label in zip(explanation.objects, labels, strict=True)
             ]
-            data = {"image": _local_file(photo), "name": _text(name.as_posix())}
+            data = {"image": _local_file(photo), "name": escape.encodable(name.as_posix())}
             task = _json(data=data, predictions=predictions)
+            if len(names) > known:
+                describe()
             written += 1
-            file.write((",\n" if written > 1 else "\n") + task)
+            append((",\n" if written > 1 else "\n") + task)
 
         yield add
-        file.write("\n]\n")
-    _write(folder / "config.xml", _xml(_labelstudio_config([names[index] for index in sorted(names)])))
 
 
 @contextmanager
@@ -239,20 +259,21 @@ def masks(folder: Path) -> Iterator[Add]:
     """
     names: dict[int, str] = {}
     taken: set[str] = set()
-    with _text_file(folder / "index.csv") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(MASK_COLUMNS)
+    with growing(folder / "index.csv", _csv_row(MASK_COLUMNS)) as append:
 
         def add(photo: Path, name: Path, explanation: Explanation) -> None:
             name = _below(name)
             labels = _class_names(explanation, names)
+            rows = []
             for seen, label in zip(explanation.objects, labels, strict=True):
-                file_name = name.with_name(f"{_short(name.stem)}-{seen.index}.png")
-                path = Path("masks") / distinct_name(file_name, taken)
+                parts = [_short(escape.file_name(part)) for part in name.with_suffix("").parts]
+                file_name = Path("masks", *parts[:-1], f"{parts[-1]}-{seen.index}.png")
+                path = distinct_name(file_name, taken)
                 _subfolder((folder / path).parent)
                 _write(folder / path, _png(seen.mask))
-                paths = [_text(each) for each in (path.as_posix(), name.as_posix(), os.path.abspath(photo))]
-                rows.writerow([*paths, seen.index, label, seen.wnid or "", seen.probability, *_corners(seen)])
+                texts = [path.as_posix(), name.as_posix(), os.path.abspath(photo), seen.index, label, seen.wnid or ""]
+                rows.append(_csv_row([*texts, seen.probability, *_corners(seen)]))
+            append("".join(rows))
 
         yield add
 
@@ -336,7 +357,7 @@ def _voc_document(file_name: str, photo: Path, explanation: Explanation, labels:
         "annotation",
         folder="JPEGImages",
         filename=file_name,
-        path=_text(os.path.abspath(photo)),
+        path=escape.xml(os.path.abspath(photo)),
         source=_element("source", database="deepinside"),
         size=_element("size", width=explanation.width, height=explanation.height, depth=3),
         segmented=0,
@@ -377,7 +398,7 @@ def _prediction(detection: Detection, label: str, explanation: Explanation) -> d
         "score": detection.probability,
     }
     return {
-        "model_version": f"{explanation.model} {explanation.preset}",
+        "model_version": escape.encodable(f"{explanation.model} {explanation.preset}"),
         "score": detection.probability,
         "result": [
             {"id": "box", "from_name": "box", "type": "rectanglelabels", "value": box, **common},
@@ -405,9 +426,10 @@ def _class_names(explanation: Explanation, names: dict[int, str]) -> list[str]:
     """The label of each object. `names` keeps the labels so far; a second class of the same name gets its id added."""
     for detection in explanation.objects:
         if detection.index not in names:
-            label = _text(detection.label).strip() or f"class {detection.index}"
-            taken = label in names.values()
-            names[detection.index] = f"{label} ({detection.wnid or detection.index})" if taken else label
+            label = _one_line(detection.label) or f"class {detection.index}"
+            if label in names.values():
+                label += f" ({_one_line(detection.wnid or '') or detection.index})"
+            names[detection.index] = label
     return [names[detection.index] for detection in explanation.objects]
 
 
@@ -423,19 +445,31 @@ def _below(name: Path) -> Path:
 
 def _flat(name: Path) -> str:
     """`cats/tom.jpg` -> `cats__tom`, without characters that would break a list of one name per line."""
-    return _short(_text("__".join(_below(name).with_suffix("").parts)).strip() or "photo")
+    return _short(escape.file_name("__".join(_below(name).with_suffix("").parts).strip()) or "photo")
 
 
 def _short(stem: str) -> str:
-    """A stem that leaves room for suffixes: of a long one the end, after a checksum of the whole."""
-    raw = os.fsencode(stem)
-    if len(raw) <= LONGEST_NAME:
-        return stem
-    return sha256(raw).hexdigest()[:12] + raw[12 - LONGEST_NAME :].decode(errors="ignore").rstrip()
+    """A stem that leaves room for suffixes."""
+    return shortened(stem, LONGEST_NAME).rstrip()
 
 
-def _text(value: str) -> str:
-    return UNWRITABLE.sub("\N{REPLACEMENT CHARACTER}", re.sub(r"[\t\r\n]", " ", value))
+def _one_line(text: str) -> str:
+    return escape.xml(escape.terminal(text)).strip()
+
+
+def _absolute(photo: Path) -> str:
+    return escape.encodable(os.path.abspath(photo))
+
+
+def _lines(records: Iterable[str]) -> str:
+    return ",\n".join(records)
+
+
+def _csv_row(values: Iterable[object]) -> str:
+    stream = StringIO(newline="")
+    cells = [escape.cell(value) if isinstance(value, str) else value for value in values]
+    csv.writer(stream, lineterminator="\n").writerow(cells)
+    return stream.getvalue()
 
 
 def _json(**fields: Any) -> str:
@@ -499,34 +533,9 @@ def _write(path: Path, content: bytes) -> None:
         part.write_bytes(content)
 
 
-@contextmanager
-def _text_file(path: Path) -> Iterator[TextIO]:
-    """A text file that is written atomically."""
-    with atomic_write(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        yield file
-
-
 def _subfolder(path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def _new_folder(path: Path) -> Path:
-    if path.is_dir() and any(path.iterdir()):
-        raise DeepInsideError(
-            f"{path}: expected a new or empty folder for the export, found files in it, which may have been "
-            "corrected by hand; move them away or name another folder"
-        )
-    return _subfolder(path)
-
-
-@contextmanager
-def _reported(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        path = error.filename or folder
-        raise DeepInsideError(f"{path}: the export stopped ({error.strerror or error})") from None
 
 
 def _known(formats: str | Iterable[str]) -> list[str]:
