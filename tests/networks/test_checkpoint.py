@@ -1,6 +1,8 @@
-"""Checkpoints are complete or absent, and damage is reported in one line."""
+"""Checkpoints are complete or absent, and damage of any kind is reported in one line."""
 
 import json
+import os
+import stat
 
 import pytest
 import torch
@@ -70,3 +72,85 @@ def test_an_empty_folder_is_no_run(tmp_path):
     assert not checkpoint.is_run(tmp_path)
     assert not checkpoint.is_run(tmp_path / "none")
     assert checkpoint.newest(tmp_path, pytest.fail) is None
+
+
+WRONG = {
+    "list": "[]",
+    "number": "7",
+    "text": '"epoch"',
+    "null": "null",
+    "deep": "[" * 100_000,
+    "deep object": '{"a":' * 100_000,
+    "long number": "9" * 10_000,
+    "no JSON": "{format: 1}",
+    "bytes": b"\xff\xfe\x00",
+}
+
+
+@pytest.mark.parametrize("content", WRONG.values(), ids=WRONG)
+def test_a_checkpoint_of_other_types_is_passed_over_with_a_line(tmp_path, content):
+    saved(tmp_path, 1)
+    newest = saved(tmp_path, 2).path
+    newest.write_bytes(content if isinstance(content, bytes) else content.encode())
+    heard = []
+    assert checkpoint.newest(tmp_path, heard.append).epoch == 1
+    assert len(heard) == 1
+    assert len(heard[0].splitlines()) == 1
+    assert len(heard[0]) < 600
+
+
+@pytest.mark.parametrize("changes", [
+    {"format": []}, {"format": {"a": 1}}, {"format": "1"}, {"epoch": "2"}, {"epoch": None}, {"epoch": 1e999},
+    {"epoch": [2]}, {"epoch": 7}, {"epoch": True}, {"sha256": 5}, {"sha256": None},
+])  # fmt: skip
+def test_fields_of_other_types_are_passed_over_with_a_line(tmp_path, changes):
+    saved(tmp_path, 1)
+    newest = saved(tmp_path, 2).path
+    newest.write_text(json.dumps(json.loads(newest.read_text()) | changes))
+    heard = []
+    assert checkpoint.newest(tmp_path, heard.append).epoch == 1
+    assert [len(line.splitlines()) for line in heard] == [1]
+
+
+@pytest.mark.parametrize("suffix", [".json", ".safetensors"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_keeps_nobody_waiting(tmp_path, suffix, make):
+    saved(tmp_path, 1)
+    path = saved(tmp_path, 2).path.with_suffix(suffix)
+    path.unlink()
+    make(path)
+    heard = []
+    assert checkpoint.newest(tmp_path, heard.append).epoch == 1
+    assert len(heard) == 1
+
+
+def test_other_names_are_no_checkpoints(tmp_path):
+    for name in ("epoch-xyz.json", "epoch-.json", "epoch-٣٣٣٣.json", "epoch--001.json", "epoch-1.json"):
+        (tmp_path / name).write_text("{}")
+    assert not checkpoint.is_run(tmp_path)
+    assert checkpoint.newest(tmp_path, pytest.fail) is None
+    saved(tmp_path, 1)
+    assert checkpoint.newest(tmp_path, pytest.fail).epoch == 1
+
+
+def test_the_newest_is_that_of_the_highest_number(tmp_path):
+    for epoch in (9_999, 10_000):
+        saved(tmp_path, epoch)
+    assert checkpoint.newest(tmp_path, pytest.fail).epoch == 10_000
+
+
+def test_both_files_of_a_checkpoint_have_the_permissions_of_the_user(tmp_path):
+    before = os.umask(0o027)
+    try:
+        path = saved(tmp_path, 1).path
+    finally:
+        os.umask(before)
+    modes = {stat.S_IMODE(each.stat().st_mode) for each in (path, path.with_suffix(".safetensors"))}
+    assert modes == {0o640}
+
+
+def test_a_checkpoint_that_goes_while_it_is_used_is_told_in_one_line(tmp_path):
+    found = saved(tmp_path, 1)
+    found.path.with_suffix(".safetensors").unlink()
+    with pytest.raises(DeepInsideError, match="cannot be read any longer"):
+        found.tensors("network")

@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from deepinside.core.errors import DeepInsideError, brief, writing
@@ -23,6 +25,8 @@ from deepinside.core.files import atomic_write
 
 KEPT = 2  # the newest, and the one before in case the newest is damaged
 FORMAT = 1
+NAME = re.compile(r"epoch-([0-9]{4,9})\.json")
+LARGEST = 2**28  # bytes of a `.json`; labels and curves take far less
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,16 @@ class Checkpoint:
         return int(self.facts["epoch"])
 
     def tensors(self, prefix: str) -> dict[str, Tensor]:
-        """Read the tensors whose names start with `prefix.`, by the rest of their names."""
-        with safe_open(self.path.with_suffix(".safetensors"), framework="pt") as stored:
-            names = [name for name in stored.keys() if name.startswith(f"{prefix}.")]  # noqa: SIM118
-            return {name.removeprefix(f"{prefix}."): stored.get_tensor(name) for name in names}
+        """Read the tensors whose names start with `prefix.`, by the rest of their names.
+
+        Raises `DeepInsideError` for a file that has been removed or replaced since.
+        """
+        try:
+            with safe_open(self.path.with_suffix(".safetensors"), framework="pt") as stored:
+                names = [name for name in stored.keys() if name.startswith(f"{prefix}.")]  # noqa: SIM118
+                return {name.removeprefix(f"{prefix}."): stored.get_tensor(name) for name in names}
+        except (OSError, SafetensorError) as error:
+            raise DeepInsideError(f"{self.path}: the checkpoint cannot be read any longer ({brief(error)})") from None
 
 
 def save(run: Path, epoch: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Checkpoint:
@@ -58,13 +68,16 @@ def save(run: Path, epoch: int, tensors: Mapping[str, Tensor], facts: Mapping[st
     path = run / f"epoch-{epoch:04}.json"
     with writing(path, "a checkpoint"):
         storage = path.with_suffix(".safetensors")
-        plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        _write_durably(storage, lambda part: save_file(plain, part))
+        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        # Not by `save_file`, whose own temporary file nobody but its owner may read.
+        _write_durably(storage, lambda part: part.write_bytes(safetensors.torch.save(plain)))
         content = {"format": FORMAT, "epoch": epoch, **facts, "sha256": _digest(storage)}
         _write_durably(path, lambda part: part.write_text(json.dumps(content, indent=1), encoding="utf-8"))
-        for old in _newest_first(run)[KEPT:]:
-            old.unlink()
-            old.with_suffix(".safetensors").unlink(missing_ok=True)
+    for old in _newest_first(run):
+        if _number(old) <= epoch - KEPT:
+            with suppress(OSError):
+                old.unlink()
+                old.with_suffix(".safetensors").unlink()
     return Checkpoint(path, content)
 
 
@@ -75,26 +88,27 @@ def load(path: Path) -> Checkpoint:
     """
     storage = path.with_suffix(".safetensors")
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = _facts(path)
         if facts["format"] != FORMAT:
-            raise DeepInsideError(f"{path}: expected a checkpoint of format {FORMAT}, got {facts['format']}")
+            raise DeepInsideError(f"{path}: expected a checkpoint of format {FORMAT}, got another one")
         if _digest(storage) != facts["sha256"]:
             raise DeepInsideError(
                 f"{storage}: the checkpoint is damaged, since its digest differs from the one in {path.name}"
             )
         with safe_open(storage, framework="pt"):
             return Checkpoint(path, facts)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         raise DeepInsideError(f"{path}: the checkpoint is damaged or incomplete ({brief(error)})") from None
 
 
 def newest(run: Path, warn: Callable[[str], object]) -> Checkpoint | None:
     """The newest intact checkpoint of a run, or None if there is none; `warn` is called for each damaged one."""
-    for path in _newest_first(run):
+    paths = _newest_first(run)
+    for path in paths:
         try:
             return load(path)
         except DeepInsideError as error:
-            warn(f"{error}; using the one before it")
+            warn(f"{error}; {'there is none' if path == paths[-1] else 'using the one'} before it")
     return None
 
 
@@ -104,7 +118,33 @@ def is_run(folder: Path) -> bool:
 
 
 def _newest_first(run: Path) -> list[Path]:
-    return sorted(run.glob("epoch-*.json"), reverse=True)
+    paths = [path for path in run.glob("epoch-*.json") if NAME.fullmatch(path.name)]
+    return sorted(paths, key=_number, reverse=True)
+
+
+def _number(path: Path) -> int:
+    found = NAME.fullmatch(path.name)
+    assert found is not None
+    return int(found[1])
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """What the `.json` says. Raises `ValueError` for what is no checkpoint's, and what JSON and the system raise."""
+    _check_regular(path)
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"larger than {LARGEST} bytes")
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(facts, dict):
+        raise ValueError(f"expected an object, got {type(facts).__name__}")
+    if type(facts["epoch"]) is not int or facts["epoch"] != _number(path):
+        raise ValueError(f"expected the number of the epoch, {_number(path)}")
+    return facts
+
+
+def _check_regular(path: Path) -> None:
+    """Raise `ValueError` for what would keep its reader waiting, such as a named pipe."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path.name} is no file")
 
 
 def _write_durably(path: Path, write: Callable[[Path], object]) -> None:
@@ -116,5 +156,6 @@ def _write_durably(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def _digest(path: Path) -> str:
+    _check_regular(path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
