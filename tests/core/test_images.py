@@ -1,6 +1,9 @@
 """Photos of every format, written by Pillow and read back."""
 
 import io
+import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ from PIL import Image
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Box, Frame
-from deepinside.core.images import as_photo, find_photos, read, view
+from deepinside.core.images import as_photo, find_photos, read, read_bytes, view
 
 GRADIENT = np.stack(np.broadcast_arrays(np.arange(40)[:, None] * 6, np.arange(60)[None] * 4, 90), -1).astype(np.uint8)
 
@@ -172,11 +175,230 @@ def test_as_photo_takes_tensors_arrays_and_pillow(picture):
     (torch.full((3, 4, 4), -1.0), "undo the normalization"),
     (torch.full((3, 4, 4), float("nan")), "in \\[0, 1\\]"),
     (torch.zeros(4, 4), "\\(3, height, width\\)"),
-    (np.zeros((4, 4, 3)), "uint8"),
+    (np.zeros((4, 4, 3), dtype=bool), "uint8"),
+    (np.zeros((4, 4, 3, 1)), "explain each photo of a batch"),
+    (torch.zeros(2, 3, 4, 4), "explain each photo of a batch"),
+    (np.zeros((3, 40, 60)), "channels come first in tensors only"),
+    (torch.zeros(40, 60, 3), r"got torch.float32 \(40, 60, 3\)"),
+    (np.full((4, 4), 255.0), "got 255 to 255"),
+    ([Image.new("RGB", (4, 4))] * 2, "expected one photo, got a list of 2; explain each of them"),
+    (["a.jpg"], "expected one photo, got a list of 1"),
 ])  # fmt: skip
 def test_as_photo_says_what_it_expected(source, message):
     with pytest.raises(DeepInsideError, match=message):
         as_photo(source)
+
+
+@pytest.mark.parametrize("suffix", [
+    "jpg", "jpeg", "jpe", "jfif", "jif", "jfi", "png", "apng", "webp", "gif", "tif", "tiff", "bmp", "dib", "avif",
+    "avifs", "jp2", "j2k", "jpx", "jpf", "j2c", "jpc", "ppm", "JFIF", "Jp2",
+])  # fmt: skip
+def test_every_suffix_of_a_declared_format_is_found_in_folders(tmp_path, picture, suffix):
+    kind = {"j": "JPEG", "p": "PNG", "w": "WEBP", "g": "GIF", "t": "TIFF", "b": "BMP", "d": "DIB", "a": "AVIF"}
+    name = suffix.lower()
+    is_2000 = name.startswith(("jp2", "j2", "jpx", "jpf", "jpc"))
+    form = "JPEG2000" if is_2000 else {"apng": "PNG", "ppm": "PPM"}.get(name, kind[name[0]])
+    picture.save(tmp_path / f"a.{suffix}", format=form)
+    ((path, _),) = find_photos([tmp_path])
+    assert (read(path).width, read(path).height) == (60, 40)
+
+
+@pytest.mark.parametrize("content", [
+    b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n{} loop\n", b"%PDF-1.4\n", b"8BPS\0\1" + b"\0" * 40,
+    b"\xd7\xcd\xc6\x9a" + b"\0" * 40, b"\0\0\1\0\1\0" + b"\0" * 40,
+])  # fmt: skip
+def test_other_formats_are_never_opened_whatever_the_name(tmp_path, monkeypatch, content):
+    from PIL import EpsImagePlugin
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("Ghostscript was started"))
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(DeepInsideError, match="unknown format"):
+        read(tmp_path / "a.jpg")
+    with pytest.raises(DeepInsideError, match="unknown format"):
+        read_bytes(content, "a.jpg in an archive")
+
+
+def test_heic_without_its_package_names_the_extra():
+    with pytest.raises(DeepInsideError, match=r"a HEIC photo needs an extra: pip install 'deepinside\[heic\]'"):
+        read_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a.heic")
+
+
+def test_pipes_devices_loops_and_claims_of_size_are_refused_before_reading(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "loop.jpg").symlink_to(tmp_path / "loop.jpg")
+    (tmp_path / "device.jpg").symlink_to("/dev/zero")
+    with open(tmp_path / "sparse.jpg", "wb") as file:
+        file.truncate(8 * 2**30)
+    for name, reason in (("pipe", "a pipe"), ("loop", "expected a photo"), ("device", "device"), ("sparse", "at most")):
+        with pytest.raises(DeepInsideError, match=reason):
+            read(tmp_path / f"{name}.jpg")
+    with pytest.raises(DeepInsideError, match="expected a photo, got none"):
+        read(tmp_path / ("x" * 300))
+
+
+def grey16(path, values, tags=None):
+    Image.fromarray(values.astype(np.uint16)).save(path, **({"tiffinfo": tags} if tags else {}))
+    return read(path)
+
+
+@pytest.mark.parametrize(("largest", "white"), [(4095, 4095), (3000, 4095), (1023, 1023), (200, 255), (16000, 16383)])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_fewer_bits_than_sixteen_are_scaled_by_the_depth_they_fit(tmp_path, largest, white, suffix):
+    values = np.linspace(0, largest, 1200).round().reshape(30, 40)
+    photo = grey16(tmp_path / f"a.{suffix}", values)
+    assert abs(photo.pixels[..., 0] - values * 255 / white).max() <= 0.5
+    assert f"{(white + 1).bit_length() - 1}-bit values 0 to {white} were scaled to 8 bits" in photo.notes
+    np.testing.assert_allclose(photo.values[..., 0], values / white, atol=1e-6)
+
+
+def test_photos_that_fill_sixteen_bits_keep_their_scale_and_have_no_note(tmp_path):
+    values = np.linspace(0, 40_000, 1200).round().reshape(30, 40)
+    photo = grey16(tmp_path / "a.png", values)
+    assert abs(photo.pixels[..., 0] - values * 255 / 65535).max() <= 0.5
+    assert photo.notes == ()
+
+
+def test_the_range_that_a_file_declares_is_its_white(tmp_path):
+    values = np.linspace(0, 700, 1200).round().reshape(30, 40)
+    declared = grey16(tmp_path / "a.tif", values, {281: 4095})
+    assert abs(declared.pixels[..., 0] - values * 255 / 4095).max() <= 0.5
+    content = (tmp_path / "a.tif").with_suffix(".png")
+    Image.fromarray(values.astype(np.uint16)).save(content)
+    data = content.read_bytes()
+    chunk = b"sBIT\x0c"
+    data = data[:33] + struct.pack(">I", 1) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:]
+    assert (read_bytes(data, "a.png").pixels == declared.pixels).all()
+
+
+def test_numbers_below_zero_become_a_window(tmp_path):
+    values = np.linspace(-1000, 1000, 1200).round().reshape(30, 40)
+    for number, type in enumerate((np.int32, np.float32)):
+        Image.fromarray(values.astype(type)).save(tmp_path / f"{number}.tif")
+        photo = read(tmp_path / f"{number}.tif")
+        assert abs(photo.pixels[..., 0] - (values + 1000) * 255 / 2000).max() <= 0.51
+        assert photo.notes == ("values -1000 to 1000 were scaled to 8 bits",)
+
+
+@pytest.mark.parametrize("value", [0, 1, 100, 65535])
+def test_uniform_images_of_sixteen_bits_can_be_read(tmp_path, value):
+    assert np.unique(grey16(tmp_path / "a.png", np.full((4, 4), value)).pixels).size == 1
+
+
+def png16(values, color_type):
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, color_type, 0, 0, 0))]
+    chunks += [(b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    packed = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+@pytest.mark.parametrize(("channels", "color_type"), [(2, 4), (3, 2), (4, 6)])
+def test_color_of_twelve_bits_in_sixteen_is_not_black(channels, color_type):
+    values = np.random.default_rng(0).integers(0, 4096, (30, 40, channels))
+    if channels != 3:
+        values[..., -1] = 65535  # opaque
+    photo = read_bytes(png16(values, color_type), "a.png")
+    colors = values[..., :3] if channels > 2 else values[..., :1]
+    assert abs(photo.pixels - colors * 255 / 4095).max() <= 0.5
+    assert photo.notes == ("12-bit values 0 to 4095 were scaled to 8 bits",)
+
+
+def test_color_that_fills_sixteen_bits_is_what_pillow_reads():
+    values = np.random.default_rng(0).integers(0, 65536, (30, 40, 3))
+    photo = read_bytes(png16(values, 2), "a.png")
+    assert (photo.pixels == values // 256).all()
+    assert photo.notes == ()
+
+
+@pytest.mark.parametrize("type", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+@pytest.mark.parametrize("bands", [2, 4, 5, 7])
+def test_tiff_of_many_bands(tmp_path, type, planes, bands):
+    tifffile = pytest.importorskip("tifffile")
+    shares = np.random.default_rng(bands).random((30, 40, bands)).astype(np.float32)
+    white = {np.uint8: 255, np.uint16: 65535, np.float32: 1}[type]
+    values = (shares * white).astype(type)
+    stored = values if planes == "contig" else values.transpose(2, 0, 1)
+    tifffile.imwrite(tmp_path / "a.tif", stored, planarconfig=planes, photometric="minisblack")
+    photo = read(tmp_path / "a.tif")
+    np.testing.assert_allclose(photo.values, values.astype(np.float64) / white, atol=1e-6)
+    shown = values[..., :3] if bands > 2 else values[..., :1]
+    assert abs(photo.pixels - shown.astype(np.float64) * 255 / white).max() <= 0.51
+
+
+def test_tiff_of_many_bands_without_the_package_names_the_extra(tmp_path, monkeypatch):
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 9, 5), np.uint8), planarconfig="contig", photometric="minisblack")
+    monkeypatch.setattr("deepinside.core.bands.find_spec", lambda name: None)
+    with pytest.raises(DeepInsideError, match=r"needs an extra: pip install 'deepinside\[tiff\]'"):
+        read(tmp_path / "a.tif")
+
+
+def test_transparent_tiff_is_composited_for_rgb_and_has_four_values(tmp_path):
+    stored = np.random.default_rng(0).integers(0, 256, (30, 40, 4), dtype=np.uint8)
+    for suffix in ("tif", "png"):
+        Image.fromarray(stored).save(tmp_path / f"a.{suffix}")
+    photo = read(tmp_path / "a.tif")
+    assert (photo.pixels == read(tmp_path / "a.png").pixels).all()
+    np.testing.assert_allclose(photo.values, stored / 255, atol=1e-6)
+
+
+def whole(photo, width=20, height=10):
+    return Frame.whole(photo.width, photo.height, width=width, height=height)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 6])
+def test_view_of_any_number_of_channels(channels):
+    values = np.random.default_rng(0).random((20, 40, channels)).astype(np.float32)
+    photo = as_photo(values)
+    seen = view(photo, whole(photo), Image.Resampling.BOX, channels)
+    expected = values.reshape(10, 2, 20, 2, channels).mean(axis=(1, 3))
+    np.testing.assert_allclose(seen[0].permute(1, 2, 0).numpy(), expected, atol=1e-6)
+    tensor = as_photo(torch.from_numpy(values).permute(2, 0, 1))
+    assert torch.equal(view(tensor, whole(photo), Image.Resampling.BOX, channels), seen)
+
+
+def test_gray_of_sixteen_bits_keeps_its_precision_for_networks_of_one_channel():
+    values = np.linspace(0, 65535, 800).astype(np.uint16).reshape(20, 40)
+    photo = as_photo(values)
+    seen = view(photo, Frame.whole(40, 20, width=40, height=20), channels=1)
+    np.testing.assert_allclose(seen[0, 0].numpy(), values / 65535, atol=1e-6)
+
+
+def test_one_channel_of_a_color_photo_is_its_luma(picture):
+    photo = as_photo(GRADIENT)
+    seen = view(photo, Frame.whole(60, 40, width=60, height=40), channels=1)
+    np.testing.assert_allclose(seen[0, 0].numpy(), GRADIENT @ [0.299, 0.587, 0.114] / 255, atol=0.6 / 255)
+    gray = as_photo(GRADIENT[..., 0])
+    assert (gray.pixels == GRADIENT[..., :1]).all()
+    assert abs(view(gray, whole(gray), channels=1)[0, 0] - view(gray, whole(gray))[0, 1]).max() <= 0.51 / 255
+
+
+def test_a_network_of_more_channels_than_the_photo_has_is_told_what_to_give():
+    photo = as_photo(GRADIENT)
+    with pytest.raises(
+        DeepInsideError, match=r"expects 4 channels, and the photo has 3; give an array \(height, width, 4"
+    ):
+        view(photo, whole(photo), channels=4)
+
+
+@pytest.mark.parametrize("type", [np.float16, np.float32, np.float64, torch.float16, torch.bfloat16])
+def test_floats_of_every_precision(type):
+    values = GRADIENT / 255
+    source = torch.tensor(values, dtype=type).permute(2, 0, 1) if isinstance(type, torch.dtype) else values.astype(type)
+    assert abs(as_photo(source).pixels.astype(int) - GRADIENT).max() <= 1
+
+
+def test_names_that_are_not_utf8(tmp_path, picture):
+    name = os.fsdecode(b"caf\xe9.png")
+    picture.save(io.BytesIO(), "PNG")
+    with open(tmp_path / name, "wb") as file:
+        picture.save(file, "PNG")
+    ((path, found),) = find_photos([tmp_path])
+    assert str(found) == name
+    assert read(path).name == str(path)
 
 
 def test_names_that_some_file_system_would_confuse_are_told_apart(tmp_path):

@@ -26,8 +26,8 @@ from jaxtyping import Bool
 from PIL import Image, ImageDraw
 
 from deepinside.core.errors import DeepInsideError, brief
+from deepinside.core.formats import is_picture_name
 from deepinside.core.geometry import Box
-from deepinside.core.images import SUFFIXES
 
 COLUMNS = ("image", "label", "x0", "y0", "x1", "y1")  # of a table, in any order; `mask` is optional
 VOID = 255  # the value of pixels that are ignored in a palette mask, such as the outlines in Pascal VOC
@@ -341,7 +341,7 @@ def _proper(box: Box) -> Box:
 
 
 def _images_in(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return (path for path in folder.rglob("*") if is_picture_name(path))
 
 
 def _first_file(*paths: Path) -> Path | None:

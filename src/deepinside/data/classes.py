@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deepinside.core.errors import DeepInsideError
-from deepinside.core.images import SUFFIXES
+from deepinside.core.formats import is_picture_name
 from deepinside.core.label_files import is_wnid
 from deepinside.core.labels import Labels, read_labels
 from deepinside.data.boxes import read_samples
@@ -197,4 +197,4 @@ def _in_archive(path: Path) -> Found:
 
 
 def _is_picture(name: str) -> bool:
-    return Path(name).suffix.lower() in SUFFIXES and not Path(name).name.startswith(".")
+    return is_picture_name(name)
