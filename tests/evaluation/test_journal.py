@@ -1,5 +1,9 @@
 """An interrupted evaluation goes on where it was, and has the figures of one that was not."""
 
+import json
+import os
+import resource
+import signal
 from itertools import islice
 
 import numpy as np
@@ -43,7 +47,7 @@ def test_cases_are_read_back_as_they_were(colors, masked, tmp_path, judging):
     written = [next(run) for _ in samples]
     run.close()
     (path,) = (tmp_path / "kept").iterdir()
-    kept = module._read(path)
+    kept = module._read(path, samples)
     assert len(kept) == sum(isinstance(one, Case) for one in written)
     for number, case in kept.items():
         assert (case.path, case.label, case.predicted, case.rank) == (
@@ -87,3 +91,79 @@ def test_a_folder_that_cannot_be_written_is_told(colors, tree, tmp_path, judging
     (tmp_path / "file").write_text("")
     with pytest.raises(DeepInsideError, match="place to write"):
         next(judge_on(colors, list(read_samples(tree)), judging, tmp_path / "file"))
+
+
+def kept_of(classifier, samples, judging, folder, count=3):
+    run = judge_on(classifier, samples, judging, folder)
+    for _ in islice(run, count):
+        pass
+    run.close()
+    (path,) = folder.iterdir()
+    return path
+
+
+CHANGES = [
+    {"found": []}, {"found": {"paper": None}}, {"truths": "all"}, {"number": "0"}, {"number": 10**30}, {"number": -1},
+    {"rank": None}, {"label": [1]}, {"path": 7}, {"digest": None}, {"digest": "000000000000"},
+]  # fmt: skip
+
+
+def test_lines_of_other_types_are_judged_again(colors, tree, tmp_path):
+    samples, judging = list(read_samples(tree)), Judging(["paper"])
+    path = kept_of(colors, samples, judging, tmp_path / "kept", 2)
+    first, other = path.read_text().splitlines()
+    for change in CHANGES:
+        path.write_text("\n".join([json.dumps(json.loads(first) | change), other]) + "\n")
+        assert kept_count(colors, samples, judging, tmp_path / "kept") == 1
+    again = summarized(colors, judging, judge_on(colors, samples, judging, tmp_path / "kept"))
+    assert as_json(again) == as_json(evaluate(colors, samples, judging))
+
+
+def test_lines_that_are_no_records_are_passed_over(colors, tree, tmp_path):
+    samples, judging = list(read_samples(tree)), Judging(["paper"])
+    path = kept_of(colors, samples, judging, tmp_path / "kept")
+    path.write_bytes(b"[]\n7\nnull\n\xff\xfe\n" + b"[" * 100_000 + b"\n" + b"9" * 9999 + b"\n" + path.read_bytes())
+    assert kept_count(colors, samples, judging, tmp_path / "kept") == 3
+
+
+def test_what_follows_a_line_that_was_cut_off_is_kept(colors, tree, tmp_path):
+    samples, judging = list(read_samples(tree)), Judging(["paper"])
+    path = kept_of(colors, samples, judging, tmp_path / "kept", 2)
+    path.write_text(path.read_text()[:-40])
+    kept_of(colors, samples, judging, tmp_path / "kept", 3)
+    assert kept_count(colors, samples, judging, tmp_path / "kept") == 3
+
+
+def test_another_photo_of_the_same_name_begins_another_run(colors, tree, judging):
+    samples = list(read_samples(tree))
+    before = digest(colors, samples, judging)
+    stamp = samples[0].path.stat()
+    os.utime(samples[0].path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 1))
+    assert digest(colors, samples, judging) != before
+
+
+def test_a_pipe_in_the_files_place_keeps_nobody_waiting(colors, tree, tmp_path):
+    samples, judging = list(read_samples(tree)), Judging(["paper"])
+    path = kept_of(colors, samples, judging, tmp_path / "kept")
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DeepInsideError, match="expected a file"):
+        next(judge_on(colors, samples, judging, tmp_path / "kept"))
+
+
+def test_a_full_disk_is_told_in_one_line(colors, tree, tmp_path):
+    """Files of this process may not grow beyond what is there, which the system tells as it tells a full disk."""
+    samples, judging = list(read_samples(tree)), Judging(["paper"])
+    run = judge_on(colors, samples, judging, tmp_path / "kept")
+    next(run)
+    (path,) = (tmp_path / "kept").iterdir()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, limits[1]))
+    try:
+        with pytest.raises(DeepInsideError, match=r"place to write the images already judged \(File too large\)"):
+            next(run)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert kept_count(colors, samples, judging, tmp_path / "kept") == 1

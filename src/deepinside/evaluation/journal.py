@@ -1,22 +1,24 @@
 """Images already judged, kept in a file as they come, so that an interrupted run goes on where it was.
 
-One JSON object per line and image. The file's name holds a digest of everything that the results depend on: the data
-set's annotations, the network's weights, the localizers' constants and this package's version. So what is found under a
-name belongs to the same run, and a run that is complete takes its file away.
+One JSON object per line and image, with a digest of itself: a line that was cut off or edited is judged again. The
+file's name holds a digest of everything that the results depend on: the data set's annotations and photos, the
+network's weights, the localizers' constants and this package's version. So what is found under a name belongs to the
+same run, and a run that is complete takes its file away.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
-from deepinside.core.errors import writing
+from deepinside.core.errors import DeepInsideError, writing
 from deepinside.core.geometry import Box
 from deepinside.data.boxes import Sample
 from deepinside.evaluation.localization import Judging, judge_numbered
@@ -30,21 +32,25 @@ def judge_on(classifier: Classifier, samples: Sequence[Sample], judging: Judging
     Images that could not be judged are tried again. Raises `DeepInsideError` where the folder cannot be written.
     """
     path = folder / f"evaluate-{digest(classifier, samples, judging)}.jsonl"
-    kept = _read(path)
+    kept = _read(path, samples)
     left = [(number, sample) for number, sample in enumerate(samples) if number not in kept]
     rest = judge_numbered(classifier, left, judging)
-    with writing(path, "the images already judged"), path.open("a", encoding="utf-8") as stream:
-        for number in range(len(samples)):
-            judged = kept[number] if number in kept else next(rest)
-            if number not in kept and isinstance(judged, Case):
-                _append(stream, number, judged)
-            yield judged
-    path.unlink()
+    is_new = not folder.exists()
+    _append(path, "\n" if _is_cut_off(path) else "")
+    for number in range(len(samples)):
+        judged = kept[number] if number in kept else next(rest)
+        if number not in kept and isinstance(judged, Case):
+            _append(path, _line(number, judged))
+        yield judged
+    path.unlink(missing_ok=True)
+    if is_new:
+        with suppress(OSError):
+            folder.rmdir()  # unless it holds anything else
 
 
 def kept_count(classifier: Classifier, samples: Sequence[Sample], judging: Judging, folder: Path) -> int:
     """How many images an earlier, interrupted run of the same kind has left."""
-    return len(_read(folder / f"evaluate-{digest(classifier, samples, judging)}.jsonl"))
+    return len(_read(folder / f"evaluate-{digest(classifier, samples, judging)}.jsonl", samples))
 
 
 def digest(classifier: Classifier, samples: Sequence[Sample], judging: Judging) -> str:
@@ -56,26 +62,62 @@ def digest(classifier: Classifier, samples: Sequence[Sample], judging: Judging) 
         repr(classifier.labels),
         repr(judging.localizers),
         repr((judging.seed, judging.baselines, judging.faithful, judging.sanity)),
-        *(f"{sample.path} {sample.mask} {sample.annotations!r}" for sample in samples),
+        *(
+            f"{sample.path} {_stamp(sample.path)} {sample.mask} {_stamp(sample.mask)} {sample.annotations!r}"
+            for sample in samples
+        ),
     ]
-    return sha256("\n".join(facts).encode(errors="surrogateescape")).hexdigest()[:12]
+    return _digest("\n".join(facts))
 
 
-def _append(stream: TextIO, number: int, case: Case) -> None:
-    stream.write(json.dumps({"number": number, **_as_json(case)}) + "\n")
-    stream.flush()
+def _digest(text: str) -> str:
+    return sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
 
 
-def _read(path: Path) -> dict[int, Case]:
-    """The images kept, by their number; a last line that was cut off is left out."""
+def _stamp(path: Path | None) -> tuple[int, int] | None:
+    """What changes with the content of a file; None where there is none."""
+    try:
+        found = path.stat() if path else None
+    except (OSError, ValueError):
+        return None
+    return found and (found.st_size, found.st_mtime_ns)
+
+
+def _append(path: Path, text: str) -> None:
+    """Append in one piece, without a buffer that would be written once more after an error."""
+    with writing(path, "the images already judged"):
+        _check_file(path)
+        with path.open("ab", buffering=0) as stream:
+            stream.write(text.encode())
+
+
+def _line(number: int, case: Case) -> str:
+    content = {"number": number, **_as_json(case)}
+    return json.dumps({**content, "digest": _digest(json.dumps(content))}) + "\n"
+
+
+def _is_cut_off(path: Path) -> bool:
+    return path.is_file() and not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
+
+
+def _check_file(path: Path) -> None:
+    """Raise `DeepInsideError` for what would keep its reader waiting, such as a named pipe."""
+    if path.exists() and not path.is_file():
+        raise DeepInsideError(f"{path}: expected a file for the images already judged, found none; remove it")
+
+
+def _read(path: Path, samples: Sequence[Sample]) -> dict[int, Case]:
+    """The images kept, by their number; lines that were cut off or edited are left out."""
     if not path.is_file():
         return {}
     kept = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_bytes().split(b"\n"):
         try:
             told = json.loads(line)
-            kept[int(told["number"])] = _case(told)
-        except (ValueError, KeyError, TypeError):
+            is_whole = told.pop("digest") == _digest(json.dumps(told))
+            if is_whole and told["path"] == str(samples[told["number"]].path):
+                kept[told["number"]] = _case(told)
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
             continue
     return kept
 
