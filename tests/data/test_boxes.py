@@ -2,15 +2,20 @@
 
 import csv
 import json
+import os
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from deepinside.core.errors import DeepInsideError
-from deepinside.core.geometry import Box
+from deepinside.core.geometry import Box, Frame
+from deepinside.core.labels import Labels
+from deepinside.core.results import Detection, Explanation, Segmentation
 from deepinside.data import boxes
 from deepinside.data.boxes import marked_pixels, read_samples
+from deepinside.evaluation.localization import class_of
+from deepinside.explanations.export import exporting
 
 
 def photo(path, size=(40, 30)):
@@ -147,3 +152,51 @@ def test_one_more_reader_is_one_entry_of_the_table(tmp_path, monkeypatch):
         read_samples(tmp_path)
     (tmp_path / "photos.txt").write_text("")
     assert [sample.path for sample in read_samples(tmp_path)] == [tmp_path / "a.jpg"]
+
+
+LABELS = Labels((("crane",), ("crane",), ("Washington, D.C.",), ("cat & <dog>",)))
+
+
+def explanation(seed):
+    """Two objects of random classes with random masks, on a grid of the photo's own size."""
+    random = np.random.default_rng(seed)
+    frame, nothing = Frame.whole(60, 40, width=60, height=40), np.zeros((40, 60), dtype=bool)
+    objects = []
+    for index in random.permutation(len(LABELS))[:2].tolist():
+        mask = nothing.copy()
+        y, x = random.integers(0, 20, 2)
+        mask[y : y + 15, x : x + 25] = random.random((15, 25)) < 0.7
+        found = Segmentation(mask, nothing, nothing, 0.0)
+        objects.append(Detection(index, LABELS.name(index), None, 1.0, 0.5, frame, mask.astype(np.float32), found))
+    return Explanation("photo", 60, 40, "net", "best", tuple(objects))
+
+
+@pytest.mark.parametrize("layout", ["coco", "voc", "masks"])
+def test_exports_are_read_back(tmp_path, layout):
+    """Boxes, classes and masks of explanations, with the photos where they are."""
+    names = ["a.jpg", "deep/er/b.png", "c, d.jpg"]
+    explanations = {name: explanation(number) for number, name in enumerate(names)}
+    with exporting(tmp_path / "out", [layout]) as add:
+        for name, each in explanations.items():
+            photo(tmp_path / "photos" / name, (60, 40))
+            add(tmp_path / "photos" / name, boxes.Path(name), each)
+    samples = list(read_samples(tmp_path / "out" / layout))
+    assert [sample.error for sample in samples] == [None] * 3
+    for sample in samples:
+        name = next(name for name in names if os.path.samefile(sample.path, tmp_path / "photos" / name))
+        read = [(class_of(each, LABELS), each.box) for each in sample.on_photo(60, 40).annotations]
+        assert read == [(each.index, each.box) for each in explanations[name].objects]
+        if layout != "voc":  # which has masks of whole photos alone
+            for annotation, expected in zip(sample.annotations, explanations[name].objects, strict=True):
+                marked, void = marked_pixels(sample, [annotation], 60, 40)
+                assert (marked == expected.mask).all()
+                assert not void.any()
+
+
+def test_what_is_not_quite_a_data_set_is_told(tmp_path):
+    (tmp_path / "boxes.csv").write_text("file;xmin\na.jpg;1\n")
+    (tmp_path / "coco.json").write_text("{")
+    with pytest.raises(boxes.NoBoxesError, match=r"coco\.json: expected COCO .*; .*found the columns file,xmin$"):
+        read_samples(tmp_path)
+    with pytest.raises(DeepInsideError, match="expected a data set, found"):
+        read_samples(tmp_path / ("x" * 300))

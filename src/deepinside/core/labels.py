@@ -15,6 +15,7 @@ from deepinside.core.errors import DeepInsideError, nearest
 from deepinside.core.label_files import in_order, is_integer, is_wnid, read_classes
 
 NUMBER = re.compile(r"[+-]?[0-9]+")
+UNNAMED = re.compile(r"class ([0-9]{1,9})")  # what `Labels.name` calls a class without a name
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,13 @@ class Labels:
         """
         if not isinstance(wanted, str):
             return self._checked(_integer(wanted))
+        text = wanted.strip()
+        if NUMBER.fullmatch(text) and len(text) < 20 and not self._matches(text):
+            return self._checked(int(text))
+        return self.named(wanted)
+
+    def named(self, wanted: str) -> int:
+        """As `find`, but for names and WordNet ids alone: a number is a name as well."""
         text = wanted.strip().lower()
         matches = self._matches(text)
         if len(matches) == 1:
@@ -87,8 +95,8 @@ class Labels:
             raise DeepInsideError(f"{wanted!r} names {len(matches)} classes: {options}; give the index")
         if wanted.strip() in self.wnids:
             return self.wnids.index(wanted.strip())
-        if NUMBER.fullmatch(text) and len(text) < 20:
-            return self._checked(int(text))
+        if not self and (unnamed := UNNAMED.fullmatch(text)):
+            return int(unnamed.group(1))
         raise DeepInsideError(f"expected a class name, WordNet id or index, got {wanted!r}; {self._suggest(text)}")
 
     def reading(self, wanted: object) -> str | None:
@@ -124,13 +132,16 @@ class Labels:
         return index
 
     def _matches(self, text: str) -> list[int]:
-        """Classes of this name: by their whole entry first, then by their first name, then by any synonym."""
+        """Classes of this name: by their whole entry first, then by their first name, then by any synonym.
+
+        `name` tells classes of the same name apart, and what it gives finds its class as well.
+        """
         whole = [i for i, names in enumerate(self._lower) if ", ".join(names) == text]
         first = [i for i, names in enumerate(self._lower) if names[0] == text]
         any_name = [i for i, names in enumerate(self._lower) if text in names]
         if len(first) > 1:  # "crane" is the whole entry of one class and the first name of two
             return first
-        return whole or first or any_name
+        return whole or first or any_name or ([self._own_names[text]] if text in self._own_names else [])
 
     def _suggest(self, text: str) -> str:
         every = [name for names in self._lower for name in names]
@@ -140,6 +151,10 @@ class Labels:
     @cached_property
     def _lower(self) -> tuple[tuple[str, ...], ...]:
         return tuple(tuple(name.lower() for name in names) for names in self.synonyms)
+
+    @cached_property
+    def _own_names(self) -> dict[str, int]:
+        return {self.name(i).lower(): i for i in range(len(self)) if self._first_names[self._lower[i][0]] > 1}
 
     @cached_property
     def _first_names(self) -> Counter[str]:

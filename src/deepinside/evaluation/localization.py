@@ -126,11 +126,14 @@ def choose(samples: Sequence[Sample], limit: int | None, seed: int) -> list[Samp
 
 
 def class_of(annotation: Annotation, labels: Labels) -> int | None:
-    """The network's class of an annotation: by WordNet id, then by name, and by number if it has neither."""
+    """The network's class of an annotation: by WordNet id, then by name, and by number if it has neither.
+
+    A name that is a number is an index only where no class is called by a number.
+    """
     for wanted in (annotation.wnid, annotation.name):
         try:
             if wanted:
-                return labels.find(wanted)
+                return labels.named(wanted) if labels.has_numbers else labels.find(wanted)
         except DeepInsideError:
             continue
     return annotation.index if not labels or not (annotation.wnid or annotation.name) else None
@@ -157,10 +160,8 @@ class _Scene:
 
     @property
     def truths(self) -> Float[np.ndarray, "m 4"]:
-        """The boxes of the class asked about; annotators' boxes may end a pixel outside of the photo."""
-        whole = whole_image(self.photo.width, self.photo.height)
-        boxes = [annotation.box.intersection(whole).as_tuple() for annotation in self.known[self.asked]]
-        return np.array(boxes, dtype=np.float64)
+        """The boxes of the class asked about."""
+        return np.array([annotation.box.as_tuple() for annotation in self.known[self.asked]], dtype=np.float64)
 
     @property
     def marked(self) -> Marked:
@@ -201,7 +202,9 @@ class _Run:
     def _scene(self, number: int, sample: Sample) -> _Scene:
         if sample.error:
             raise sample.error
-        return _Scene(number, sample, read(sample.path), _by_class(sample, self.classifier))
+        photo = read(sample.path)
+        sample = sample.on_photo(photo.width, photo.height)
+        return _Scene(number, sample, photo, _by_class(sample, self.classifier))
 
     def _see(self, name: str, scenes: Sequence[_Scene]) -> None:
         """One pass of a localizer for all scenes; the first localizer's also tells which class to ask about."""
@@ -266,7 +269,9 @@ class _Run:
         if self.judging.faithful:
             shown, image = self.classifier.whole(scene.photo)
             on_image = frame.resized(shown.width, shown.height).map_to_photo(map)
-            insertion, deletion = faithfulness(self.classifier.fast, image, on_image, scene.asked)
+            insertion, deletion = faithfulness(
+                self.classifier.fast, image, on_image, scene.asked, self.classifier.posterior
+            )
             scores |= {"insertion_auc": insertion, "deletion_auc": deletion}
         pixels = pixel_counts(frame.map_to_photo(map), *marked) if marked else None
         return Found(None, threshold_boxes(map, frame), pixels, scores)

@@ -1,0 +1,62 @@
+"""Pascal VOC: `Annotations/*.xml`, `JPEGImages` and the object masks of `SegmentationObject`.
+
+VOC counts pixels from 1, and its boxes include the last one (VOC2012 development kit).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from xml.etree import ElementTree
+
+from deepinside.core.errors import DeepInsideError, brief
+from deepinside.core.geometry import Box
+from deepinside.core.text import is_file, read_text
+from deepinside.data.samples import Annotation, Sample, images_in, inclusive, sample_of
+
+
+def read_voc(root: Path) -> Iterator[Sample] | None:
+    """The photos of a VOC tree, or of one year in it, such as `VOCdevkit/VOC2012`."""
+    years = sorted(root.glob("VOC*")) + sorted(root.glob("VOCdevkit/VOC*"))
+    top = next(
+        (top for top in (root, *years) if (top / "JPEGImages").is_dir() and any(top.glob("Annotations/*.xml"))), None
+    )
+    return None if top is None else _samples(top)
+
+
+def xml_boxes(path: Path, first: int) -> Iterator[tuple[str, Box]]:
+    """Class and box of each object in a VOC-style file that counts pixels from `first` and includes the last one.
+
+    Raises `DeepInsideError` for a file that cannot be read, with a box that is none, or without a class.
+    """
+    try:
+        for element in _root(path).iter("object"):
+            corners = [float(element.findtext(f"bndbox/{side}", "")) for side in ("xmin", "ymin", "xmax", "ymax")]
+            yield element.findtext("name", "").strip(), inclusive(corners, first)
+    except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
+        raise DeepInsideError(f"{path}: expected a VOC-style XML with boxes ({brief(error)})") from None
+
+
+def _root(path: Path) -> ElementTree.Element:
+    """The root of an XML file, also of one in another encoding than it says."""
+    if not is_file(path):
+        raise OSError("no such file")
+    try:
+        return ElementTree.parse(path).getroot()
+    except (ElementTree.ParseError, ValueError, LookupError):
+        return ElementTree.fromstring(read_text(path))
+
+
+def _samples(top: Path) -> Iterator[Sample]:
+    photos = {path.stem: path for path in images_in(top / "JPEGImages")}
+    for annotation in sorted(top.glob("Annotations/*.xml")):
+        mask = top / "SegmentationObject" / f"{annotation.stem}.png"
+        photo = photos.get(annotation.stem, top / "JPEGImages" / f"{annotation.stem}.jpg")
+        yield sample_of(photo, partial(_annotations, annotation), mask if is_file(mask) else None)
+
+
+def _annotations(path: Path) -> list[Annotation]:
+    """The n-th object of the file has the value n in the mask of `SegmentationObject`, counted from 1."""
+    objects = enumerate(xml_boxes(path, 1), start=1)
+    return [Annotation(box, name=name, mask_value=number) for number, (name, box) in objects]

@@ -1,0 +1,37 @@
+"""XML files of VOC's kind as programs write them."""
+
+import pytest
+
+from deepinside.core.errors import DeepInsideError
+from deepinside.core.geometry import Box
+from deepinside.data.voc import read_voc, xml_boxes
+
+OBJECT = (
+    "<annotation><object><name>{}</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>10</xmax><ymax>20</ymax></bndbox>"
+    "</object></annotation>"
+)
+
+
+@pytest.mark.parametrize(("head", "encoding"), [
+    ("", "utf-8"), ("", "utf-8-sig"), ("", "cp1252"), ("<?xml version='1.0' encoding='utf-16'?>", "utf-16"),
+    ("<?xml version='1.0' encoding='utf-8'?>", "cp1252"), ("<?xml version='1.0' encoding='iso-8859-1'?>", "cp1252"),
+    ("<?xml version='1.0' encoding='no-such'?>", "utf-8"),
+])  # fmt: skip
+def test_encodings(tmp_path, head, encoding):
+    (tmp_path / "a.xml").write_bytes((head + OBJECT.format("caf\u00e9")).encode(encoding))
+    assert list(xml_boxes(tmp_path / "a.xml", 1)) == [("caf\u00e9", Box(0, 1, 10, 20))]
+
+
+@pytest.mark.parametrize("content", [
+    b"<annotation><object>", b"", b"\0" * 9, b"<object/>", b"<a>" * 100_000,
+    OBJECT.replace(">1<", ">x<").encode(), OBJECT.replace(">10<", ">0<").encode(),
+])  # fmt: skip
+def test_damaged_files_are_told_in_one_line(tmp_path, content):
+    (tmp_path / "a.xml").write_bytes(content)
+    with pytest.raises(DeepInsideError) as refused:
+        list(xml_boxes(tmp_path / "a.xml", 1))
+    assert "\n" not in str(refused.value)
+
+
+def test_other_trees_are_left_to_other_readers(tmp_path):
+    assert read_voc(tmp_path) is None
