@@ -154,7 +154,7 @@ def test_one_more_reader_is_one_entry_of_the_table(tmp_path, monkeypatch):
     assert [sample.path for sample in read_samples(tmp_path)] == [tmp_path / "a.jpg"]
 
 
-LABELS = Labels((("crane",), ("crane",), ("Washington, D.C.",), ("cat & <dog>",)))
+LABELS = Labels((("crane",), ("crane",), ("Washington, D.C.",), ("=cat & <dog>",)))
 
 
 def explanation(seed):
@@ -174,14 +174,14 @@ def explanation(seed):
 @pytest.mark.parametrize("layout", ["coco", "voc", "masks"])
 def test_exports_are_read_back(tmp_path, layout):
     """Boxes, classes and masks of explanations, with the photos where they are."""
-    names = ["a.jpg", "deep/er/b.png", "c, d.jpg"]
+    names = ["a.jpg", "deep/er/b.png", "c, d.jpg", os.fsdecode(b"caf\xe9.jpg")]
     explanations = {name: explanation(number) for number, name in enumerate(names)}
     with exporting(tmp_path / "out", [layout]) as add:
         for name, each in explanations.items():
             photo(tmp_path / "photos" / name, (60, 40))
             add(tmp_path / "photos" / name, boxes.Path(name), each)
     samples = list(read_samples(tmp_path / "out" / layout))
-    assert [sample.error for sample in samples] == [None] * 3
+    assert [sample.error for sample in samples] == [None] * 4
     for sample in samples:
         name = next(name for name in names if os.path.samefile(sample.path, tmp_path / "photos" / name))
         read = [(class_of(each, LABELS), each.box) for each in sample.on_photo(60, 40).annotations]

@@ -62,6 +62,12 @@ def test_photos_are_found_by_names_as_windows_writes_them(tmp_path):
     assert photo_of("b.jpg", tmp_path / "first", tmp_path / "second") == tmp_path / "first" / "b.jpg"
 
 
+def test_photos_are_found_by_names_as_exports_write_them(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.jpg")
+    path.write_bytes(b"")
+    assert photo_of(r"caf\xe9.jpg", tmp_path) == path
+
+
 def test_pictures_of_a_folder_are_those_of_the_declared_formats(tmp_path):
     for name in ("a.jpg", "b.JFIF", "c.jp2", ".d.jpg", "e.txt", os.fsdecode(b"\xff.png")):
         (tmp_path / name).write_bytes(b"")

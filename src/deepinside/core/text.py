@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Lock
 
 from deepinside.core.errors import DeepInsideError, brief
+from deepinside.core.escape import FORMULA
 
 SEPARATORS = (",", ";", "\t", "|")
 LARGEST = 2**30  # bytes of a text file; COCO's own annotations of its training set have 0.45 * 2**30
@@ -201,4 +202,9 @@ def _row(line: int, fields: list[str], columns: tuple[str, ...]) -> Row:
         complaint = f"expected {len(columns)} fields, got {len(fields)}"
     else:
         complaint = ""
-    return Row(line, dict(zip(columns, fields, strict=False)), complaint)
+    return Row(line, dict(zip(columns, map(_plain, fields), strict=False)), complaint)
+
+
+def _plain(field: str) -> str:
+    """A field without the apostrophe that keeps spreadsheets from evaluating it, see `escape.cell`."""
+    return field[1:] if field.startswith("'") and field[1:].startswith(FORMULA) else field

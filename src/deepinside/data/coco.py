@@ -140,8 +140,9 @@ def _sort_key(image: object) -> str:
 def _photo(name: str, path: object, folders: Sequence[Path]) -> Path:
     """The photo beside the annotations, or where `path` says, which exports write."""
     photo = photo_of(name, *folders)
-    elsewhere = first_file(Path(path)) if isinstance(path, str) and Path(path).is_absolute() else None
-    return photo if is_file(photo) else elsewhere or photo
+    if is_file(photo) or not isinstance(path, str) or not Path(path).is_absolute():
+        return photo
+    return first_file(photo_of(path, folders[0])) or photo
 
 
 def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:

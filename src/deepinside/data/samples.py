@@ -6,6 +6,8 @@ invalid annotation becomes a `Sample` with an `error`, so that a run can count a
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -15,6 +17,8 @@ from deepinside.core.errors import DeepInsideError, brief
 from deepinside.core.formats import is_picture_name
 from deepinside.core.geometry import Box
 from deepinside.core.text import is_file
+
+BYTE = re.compile(r"\\x([89a-f][0-9a-f])")
 
 
 class NoBoxesError(DeepInsideError):
@@ -140,6 +144,10 @@ def first_file(*paths: Path) -> Path | None:
 
 
 def photo_of(name: str, *folders: Path) -> Path:
-    """The photo of a name in the first of the folders that has it, also if its folders are written as in Windows."""
-    names = dict.fromkeys((name, name.replace("\\", "/")))
+    r"""The photo of a name in the first of the folders that has it.
+
+    The name may have its folders as Windows writes them, and bytes that are not UTF-8 as exports do, such as `\xe9`.
+    """
+    bytes_of = BYTE.sub(lambda found: os.fsdecode(bytes.fromhex(found[1])), name)
+    names = dict.fromkeys((name, bytes_of, name.replace("\\", "/")))
     return first_file(*(folder / each for folder in folders for each in names)) or folders[0] / name

@@ -34,7 +34,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
 from urllib.parse import quote
-from warnings import catch_warnings, simplefilter
 from xml.etree import ElementTree
 
 import numpy as np
@@ -44,6 +43,7 @@ from PIL import ExifTags, Image
 from deepinside.core import escape
 from deepinside.core.errors import named
 from deepinside.core.files import atomic_write, distinct_name, shortened
+from deepinside.core.formats import opened
 from deepinside.core.images import read
 from deepinside.core.results import Detection, Explanation
 from deepinside.explanations.export_files import check_free, claimed, growing, reported
@@ -516,10 +516,8 @@ def _link(photo: Path, folder: Path, stem: str, suffix: str | None = None) -> No
 
 
 def _is_rotated(photo: Path) -> bool:
-    with catch_warnings():
-        simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(photo) as image:
-            return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+    with opened(photo) as image:
+        return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
 
 
 def _upright_jpeg(photo: Path) -> bytes:

@@ -171,7 +171,7 @@ def _caption(one: Looked) -> str:
 def _inlined(figure: Figure) -> str:
     stream = BytesIO()
     FigureCanvasAgg(figure).print_png(stream)
-    return _data(Image.open(stream).convert("RGB"))
+    return _data(Image.open(stream, formats=["PNG"]).convert("RGB"))
 
 
 def _picture(image: Float[Tensor, "3 height width"]) -> str:
