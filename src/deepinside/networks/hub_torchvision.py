@@ -35,13 +35,12 @@ def load_torchvision(name: str, weights: Path | None) -> Classifier:
     """
     from torchvision import models
 
-    published = models.get_model_weights(name).DEFAULT
     if weights is None:
+        published = models.get_model_weights(name).DEFAULT
         spec = f"torchvision:{name}"
         network = from_torch_hub(spec, published.url, lambda: models.get_model(name, weights=published, progress=False))
         return _classifier(network, published, published.transforms().crop_size[0], len(published.meta["categories"]))
-    known = [entry for entry in models.get_model_weights(name) if Path(entry.url).name == weights.name]
-    published = known[0] if known else published
+    published = published_as(name, weights)
     match = matching(read_weights(weights), outline(lambda: _build(name, 1000)))
     match = Match(match.path, _as_today(match.state), match.notes)
     size = _image_size(match.state)
@@ -51,6 +50,14 @@ def load_torchvision(name: str, weights: Path | None) -> Classifier:
     classifier = _classifier(network, published, size or published.transforms().crop_size[0], count)
     classifier.notes = (*match.notes, *([TRANSFORM_NOTE.format(name=name)] if name in TRANSFORMED else []))
     return classifier
+
+
+def published_as(name: str, path: Path) -> Any:
+    """The published weights that a file holds, by its name, since they differ in size; torchvision's default else."""
+    from torchvision import models
+
+    entries = models.get_model_weights(name)
+    return next((entry for entry in entries if Path(entry.url).name == path.name), entries.DEFAULT)
 
 
 def list_torchvision() -> list[str]:
