@@ -394,6 +394,123 @@ def test_a_run_of_other_classes_is_refused(trained, tmp_path):
         list(train(root, trained[0], SETUP, CPU))
 
 
+def test_a_run_of_other_pictures_is_refused(trained, tmp_path):
+    root = write_pictures(tmp_path / "data", classes=(("ant", (180, 60, 60)), ("bee", (60, 60, 181))))
+    with pytest.raises(DeepInsideError, match="the pictures that this run began with, but"):
+        list(train(root, trained[0], SETUP, CPU))
+
+
+EDITS = [
+    {"curve": 7}, {"curve": []}, {"curve": [{}] * 3}, {"curve": [7] * 3}, {"groups": None}, {"groups": [{}, {}]},
+    {"groups": "sgd"}, {"scheduler": []}, {"scheduler": {}}, {"scheduler": None}, {"setup": 7}, {"setup": []},
+    {"model": "ant"}, {"pictures": ["x" * 10_000]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: str(edit)[:24])
+def test_a_run_whose_facts_were_edited_is_refused_in_one_line(data, trained, tmp_path, edit):
+    edit_run(trained[0], tmp_path, lambda facts: facts.update(edit))
+    with pytest.raises(DeepInsideError, match="expected the") as refused:
+        list(train(data, tmp_path, SETUP, CPU))
+    assert len(str(refused.value).splitlines()) == 1
+    assert len(str(refused.value)) < 600
+
+
+@pytest.mark.parametrize(("place", "value"), [
+    (("groups", 0, "lr"), "fast"), (("groups", 1, "betas"), None), (("groups", 0, "params"), []),
+    (("scheduler", "last_epoch"), "3"), (("scheduler", "_last_lr"), 5), (("curve", 1, "top1"), None),
+    (("curve", 0, "more"), 1), (("curve", 0, "epoch"), True),
+])  # fmt: skip
+def test_values_of_other_types_deep_in_a_run_are_refused_in_one_line(data, trained, tmp_path, place, value):
+    *path, last = place
+
+    def edit(facts):
+        for key in path:
+            facts = facts[key]
+        facts[last] = value
+
+    edit_run(trained[0], tmp_path, edit)
+    with pytest.raises(DeepInsideError, match="expected the state of this run") as refused:
+        list(train(data, tmp_path, SETUP, CPU))
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def edit_run(finished, folder, edit):
+    """A copy of a run, with the facts of all its checkpoints changed."""
+    for path in finished.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    for path in folder.glob("*.json"):
+        facts = json.loads(path.read_text())
+        edit(facts)
+        path.write_text(json.dumps(facts))
+
+
+@pytest.mark.parametrize(("pictures", "batch", "epochs"), [(1, 8, 1), (5, 2, 1), (5, 1, 1), (5, 10, 5), (2, 1000, 1)])
+@pytest.mark.parametrize("recipe", [MODERN, PAPER])
+def test_the_smallest_runs_come_to_an_end(tmp_path, recipe, pictures, batch, epochs):
+    """One picture a class, a batch larger than the data, and as few steps in all as one or five."""
+    root = write_pictures(tmp_path / "data", pictures, 1)
+    setup = replace(SETUP, recipe=replace(recipe, batch=batch, epochs=epochs))
+    *_, last = train(root, tmp_path / "run", setup, CPU)
+    assert len(last.curve) == epochs
+    assert all(np.isfinite(epoch.loss) for epoch in last.curve)
+
+
+@pytest.mark.parametrize("steps", range(1, 12))
+def test_a_cycle_of_any_length_ends_near_zero(steps):
+    optimizer = torch.optim.AdamW([nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = scheduler_of(optimizer, replace(MODERN, epochs=1), steps)
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    highest = rates.index(max(rates))
+    assert max(rates) <= MODERN.learning_rate * (1 + 1e-9)
+    assert rates == sorted(rates[: highest + 1]) + sorted(rates[highest + 1 :], reverse=True)
+    assert rates[-1] < 0.01 * MODERN.learning_rate
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_a_full_disk_is_told_in_one_line_with_what_is_kept(data, tmp_path, monkeypatch, kept):
+    write = Path.write_bytes
+
+    def full(self, content):
+        if f"epoch-000{kept + 1}" in self.name:
+            raise OSError(28, "No space left on device")
+        return write(self, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DeepInsideError, match="No space left on device") as told:
+        list(train(data, tmp_path / "run", SETUP, CPU))
+    assert str(told.value).endswith("the run is kept up to epoch 1, from which it can go on" if kept else "is not kept")
+    assert len(str(told.value).splitlines()) == 1
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == ({"epoch-0001.json", "epoch-0001.safetensors", "curve.csv"} if kept else set())
+    monkeypatch.undo()
+    assert curve_of(tmp_path / "run") if kept else True
+    *_, last = train(data, tmp_path / "run", SETUP, CPU)
+    assert len(last.curve) == 3
+
+
+def test_a_run_that_cannot_be_written_is_refused_before_the_pictures_are_read(data, tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "run", Path("/proc/run")):
+        with pytest.raises(DeepInsideError, match="expected a folder to write into"):
+            next(train(data, place, SETUP, CPU))
+    with pytest.raises(DeepInsideError, match="training"):
+        next(train(tmp_path / "none", tmp_path / "new", SETUP, CPU))
+    assert not (tmp_path / "new").exists(), "the check leaves no traces"
+
+
+def test_what_a_killed_run_left_is_cleared(data, trained, tmp_path):
+    edit_run(trained[0], tmp_path, lambda facts: None)
+    left = tmp_path / ".epoch-0002.json.0123456789abcdef.deepinside.part"
+    left.write_text("{")
+    list(train(data, tmp_path, SETUP, CPU))
+    assert not left.exists()
+
+
 def test_a_loss_that_runs_away_is_told(data, tmp_path):
     setup = replace(SETUP, recipe=replace(PAPER, learning_rate=1e20, epochs=2, batch=4))
     with pytest.raises(DeepInsideError, match="the loss is no longer finite; try a lower --learning-rate"):

@@ -14,6 +14,7 @@ import csv
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +24,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 
-from deepinside.core.errors import DeepInsideError, writing
+from deepinside.core.errors import DeepInsideError, brief, check_writable_folder, writing
+from deepinside.core.files import atomic_write, clear_leftovers
 from deepinside.core.labels import Labels
 from deepinside.core.progress import Note, Progress
 from deepinside.data.classes import Entry, TrainingSet, read_training_set
@@ -40,6 +42,9 @@ from deepinside.training.recipe import Recipe
 ENLARGED = 256 / 224  # how much larger the pictures are than the crops
 PRECISIONS = ("auto", "float32", "bfloat16")
 NAMED_FAILURES = 20  # unreadable pictures that are named; the rest is counted
+RISE = 0.2  # share of a one-cycle schedule in which the learning rate rises
+# What changes in a scheduler while it runs; all else follows from the recipe.
+SCHEDULER_STATE = ("last_epoch", "_step_count", "_last_lr", "best", "num_bad_epochs", "cooldown_counter")
 
 T = TypeVar("T")
 Views = Callable[[Float[Tensor, "batch 3 side side"], int], Float[Tensor, "views batch 3 size size"]]
@@ -119,14 +124,18 @@ def train(
         events, PyTorch's global random state is the caller's.
 
     Raises:
-        DeepInsideError: data that make no training set, a run with another setup, settings out of range, and a loss
-            that is not finite.
+        DeepInsideError: data that make no training set, a run with another setup or other pictures, settings out of
+            range, a loss that is not finite, and a folder that cannot be written, also when its disk is full later; the
+            message says which epochs are kept.
     """
     resources = resources or Resources()
     with process_group(resources.device) as group:
+        if group.leads:
+            check_writable_folder(run)
+            writer = _tensorboard(run) if tensorboard else None
         for event in _with_own_randomness(_events(root, run, setup, resources, group), group.device):
-            if group.leads and tensorboard and isinstance(event, Epoch):
-                _to_tensorboard(run, event)
+            if group.leads and writer and isinstance(event, Epoch):
+                writer(event)
             if group.leads:
                 yield event
 
@@ -257,29 +266,57 @@ class _Trainer:
                 "groups": state["param_groups"],
                 "scheduler": {key: value for key, value in self.scheduler.state_dict().items() if _is_plain(value)},
                 "curve": [asdict(epoch) for epoch in self.curve],
+                "pictures": digest(self.pictures),
             }
+            self._write(tensors, facts)
+        self.saved = self.group.gather(self.saved)[0]
+
+    def _write(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Write the checkpoint and the curve. An error says what is kept nevertheless."""
+        try:
             self.saved = checkpoint.save(self.run, len(self.curve), tensors, facts)
             write_curve(self.curve, self.run / "curve.csv")
-        self.saved = self.group.gather(self.saved)[0]
+        except DeepInsideError as error:
+            kept = f"kept up to epoch {self.saved.epoch}, from which it can go on" if self.saved else "not kept"
+            raise DeepInsideError(f"{error}; the run is {kept}") from None
 
     def _resume(self) -> Iterator[Note]:
         """Continue from the newest complete checkpoint: the leader finds it, and every process reads it."""
         damaged: list[str] = []
-        found = checkpoint.newest(self.run, damaged.append) if self.group.leads else None
+        found = None
+        if self.group.leads:
+            clear_leftovers(self.run)
+            found = checkpoint.newest(self.run, damaged.append)
         yield from (Note(f"warning: {reason}") for reason in damaged)
         self.saved = found = self.group.gather(found)[0]
         if found is None:
             return
-        _check_same(found, self.setup, self.pictures.labels)
+        _check_same(found, self.setup, self.pictures)
+        try:
+            self._restore(found)
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise DeepInsideError(
+                f"{found.path}: expected the state of this run ({brief(error)}); remove this checkpoint to go on from "
+                "the one before it"
+            ) from None
+        yield Note(f"continuing after epoch {found.epoch} of {self.setup.recipe.epochs}, from {found.path}")
+
+    def _restore(self, found: Checkpoint) -> None:
+        """Take over the state of a checkpoint. Raises whatever values of other types and shapes cause."""
         self.network.load_state_dict(found.tensors("network"))
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in found.tensors("optimizer").items():
             number, _, key = name.partition(".")
             state.setdefault(int(number), {})[key] = value
-        self.optimizer.load_state_dict({"state": state, "param_groups": found.facts["groups"]})
-        self.scheduler.load_state_dict(found.facts["scheduler"])
+        groups = found.facts["groups"]
+        _check_kind(groups, self.optimizer.state_dict()["param_groups"], "groups")
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        fresh = {key: value for key, value in self.scheduler.state_dict().items() if key in SCHEDULER_STATE}
+        _check_kind(found.facts["scheduler"], fresh, "scheduler")
+        self.scheduler.load_state_dict({key: found.facts["scheduler"][key] for key in fresh})
+        one = dict.fromkeys(Epoch.__dataclass_fields__, 0.0)
+        _check_kind(found.facts["curve"], [one] * found.epoch, "curve")
         self.curve = [Epoch(**epoch) for epoch in found.facts["curve"]]
-        yield Note(f"continuing after epoch {found.epoch} of {self.setup.recipe.epochs}, from {found.path}")
 
 
 def step(
@@ -353,7 +390,8 @@ def scheduler_of(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -
     if recipe.schedule == "plateau":
         return ReduceLROnPlateau(optimizer, factor=0.1, patience=recipe.patience, threshold=1e-3)
     total = recipe.epochs * steps
-    return OneCycleLR(optimizer, recipe.learning_rate, total_steps=total, pct_start=0.2, cycle_momentum=False)
+    rise = RISE if RISE * total > 1 else 0.0  # of less than a step, PyTorch divides by zero
+    return OneCycleLR(optimizer, recipe.learning_rate, total_steps=total, pct_start=rise, cycle_momentum=False)
 
 
 def described(setup: Setup, labels: Labels) -> dict[str, Any]:
@@ -369,7 +407,7 @@ def described(setup: Setup, labels: Labels) -> dict[str, Any]:
 
 def write_curve(curve: Sequence[Epoch], path: Path) -> Path:
     """Write the curve as CSV, one line per epoch. Raises `DeepInsideError` where it cannot be written."""
-    with writing(path, "the curve"), path.open("w", encoding="utf-8", newline="") as stream:
+    with writing(path, "the curve"), atomic_write(path) as part, part.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, [*Epoch.__dataclass_fields__], lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(epoch) for epoch in curve)
@@ -434,11 +472,22 @@ def _notes(data: TrainingSet, training: Survey, validation: Survey, unreadable: 
         yield Note(f"  and {len(unreadable) - NAMED_FAILURES} more")
 
 
-def _check_same(found: Checkpoint, setup: Setup, labels: Labels) -> None:
-    """Raise `DeepInsideError` unless the run of a checkpoint has this setup and these classes."""
+def digest(pictures: Pictures) -> str:
+    """Twelve digits that differ where the pictures do, in their classes or in the sums of their pixels."""
+    found = sha256()
+    for each in (pictures.training, pictures.validation):
+        for values in (_labels(each), each.total, each.products):
+            found.update(values.cpu().numpy().tobytes())
+    return found.hexdigest()[:12]
+
+
+def _check_same(found: Checkpoint, setup: Setup, pictures: Pictures) -> None:
+    """Raise `DeepInsideError` unless the run of a checkpoint has this setup, these classes and these pictures."""
+    facts = found.facts
     for name, (then, now) in {
-        "setup": (found.facts.get("setup"), _as_json(asdict(setup))),
-        "model": (found.facts.get("model"), described(setup, labels)),
+        "setup": (facts.get("setup"), _as_json(asdict(setup))),
+        "model": (facts.get("model"), described(setup, pictures.labels)),
+        "pictures": (facts.get("pictures", digest(pictures)), digest(pictures)),  # older runs do not tell
     }.items():
         if then != now:
             key = _first_difference(then, now)
@@ -453,10 +502,31 @@ def _first_difference(then: object, now: object) -> str:
         for key in {**then, **now}:
             if then.get(key) != now.get(key):
                 inner = _first_difference(then.get(key), now.get(key))
-                return f"{key}.{inner}" if isinstance(now.get(key), Mapping) else f"{key} ({inner})"
+                return f"{_brief(key)}.{inner}" if isinstance(now.get(key), Mapping) else f"{_brief(key)} ({inner})"
     if isinstance(then, list) and isinstance(now, list):
         return f"{len(then)} then, {len(now)} now" if len(then) != len(now) else "their entries"
-    return f"{then} then, {now} now"
+    return f"{_brief(then)} then, {_brief(now)} now"
+
+
+def _brief(value: object) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _check_kind(value: object, like: object, name: str) -> None:
+    """Raise `TypeError` unless a value of a checkpoint has the same keys, lengths and types as one of this run."""
+    if isinstance(like, Mapping) and isinstance(value, Mapping):
+        for key, expected in like.items():
+            _check_kind(value[key], expected, f"{name}.{key}")
+    elif isinstance(like, (list, tuple)) and isinstance(value, list) and len(value) == len(like):
+        for number, (each, expected) in enumerate(zip(value, like, strict=True)):
+            _check_kind(each, expected, f"{name}[{number}]")
+    elif like is not None and (isinstance(like, (Mapping, list, tuple)) or _kind(value) is not _kind(like)):
+        raise TypeError(f"{name}: {_brief(value)} in place of {_brief(like)}")
+
+
+def _kind(value: object) -> type:
+    return float if type(value) is int else type(value)
 
 
 def _as_json(value: Any) -> Any:
@@ -490,11 +560,17 @@ def _autocast(group: ProcessGroup, precision: str) -> torch.autocast:
     return torch.autocast(group.device.type, torch.bfloat16, enabled=low)
 
 
-def _to_tensorboard(run: Path, epoch: Epoch) -> None:
+def _tensorboard(run: Path) -> Callable[[Epoch], None]:
+    """A function that writes an epoch for TensorBoard. Raises `DeepInsideError`, before the training, without it."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise DeepInsideError("--tensorboard needs a package: pip install 'deepinside[tensorboard]'") from None
-    with SummaryWriter(str(run / "tensorboard")) as writer:
-        for name, value in asdict(epoch).items():
-            writer.add_scalar(name, value, epoch.epoch)
+
+    def write(epoch: Epoch) -> None:
+        folder = run / "tensorboard"
+        with writing(folder / "events", "TensorBoard's files"), SummaryWriter(str(folder)) as writer:
+            for name, value in asdict(epoch).items():
+                writer.add_scalar(name, value, epoch.epoch)
+
+    return write
