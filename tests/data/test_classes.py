@@ -1,6 +1,7 @@
 """Training sets as people have them: the same pictures by class, however they are packed."""
 
 import io
+import os
 import shutil
 import tarfile
 from collections import Counter
@@ -128,6 +129,75 @@ def test_what_is_no_training_set_is_told_in_one_line(tmp_path, prepare, message)
     with pytest.raises(DeepInsideError, match=message) as refused:
         read_training_set(tmp_path)
     assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.cls"])
+def test_members_that_claim_to_be_large_are_refused_before_they_are_read(tmp_path, name):
+    write_folders(tmp_path / "val", count=1)
+    (tmp_path / "train").mkdir()
+    write_folders(tmp_path / "train")
+    member = tarfile.TarInfo(f"ant/{name}")
+    member.size = 8 * 2**30
+    with open(tmp_path / "train" / "x.tar", "wb") as file:
+        file.write(member.tobuf(format=tarfile.GNU_FORMAT))
+        file.truncate(member.size + 4096)
+    if name == "a.cls":
+        with pytest.raises(DeepInsideError, match=r"x\.tar: .*a record claims to have 8589934592 bytes"):
+            read_training_set(tmp_path)
+        return
+    (claim,) = (entry for entry in read_training_set(tmp_path).train if entry.name)
+    with pytest.raises(DeepInsideError, match=r"x\.tar/ant/a\.jpg: expected a photo of at most .* got 8589934592"):
+        open_entry(claim)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_headers_that_claim_to_be_large_are_refused_before_they_are_read(tmp_path, kind):
+    write_folders(tmp_path / "train")
+    member = tarfile.TarInfo("x")
+    member.size, member.type = 8 * 2**30, kind
+    with open(tmp_path / "train" / "x.tar", "wb") as file:
+        file.write(member.tobuf(format=tarfile.GNU_FORMAT))
+        file.truncate(member.size + 4096)
+    with pytest.raises(DeepInsideError, match=r"x\.tar: .*a record claims to have"):
+        read_training_set(tmp_path)
+
+
+def test_sparse_members_are_refused(tmp_path):
+    write_folders(tmp_path / "train")
+    member = tarfile.TarInfo("ant/a.jpg")
+    member.type = tarfile.GNUTYPE_SPARSE
+    (tmp_path / "train" / "x.tar").write_bytes(member.tobuf(format=tarfile.GNU_FORMAT) + bytes(2048))
+    with pytest.raises(DeepInsideError, match=r"x\.tar: .*ant/a\.jpg is a sparse file"):
+        read_training_set(tmp_path)
+
+
+@pytest.mark.parametrize("make", [
+    lambda path: os.mkfifo(path), lambda path: path.symlink_to(path), lambda path: path.symlink_to("/dev/zero"),
+])  # fmt: skip
+def test_archives_and_pictures_are_regular_files(tmp_path, make):
+    write_folders(tmp_path / "train")
+    write_folders(tmp_path / "val", count=1)
+    make(tmp_path / "train" / "ant" / "odd.jpg")
+    (odd,) = (entry for entry in read_training_set(tmp_path).train if entry.path.name == "odd.jpg")
+    with pytest.raises(DeepInsideError, match=r"odd\.jpg: expected a photo"):
+        open_entry(odd)
+    make(tmp_path / "train" / "odd.tar")
+    with pytest.raises(
+        DeepInsideError, match=r"odd\.tar: expected an uncompressed \.tar archive, found no regular file"
+    ):
+        read_training_set(tmp_path)
+
+
+def test_classes_are_named_as_their_folders_with_commas_and_in_any_encoding(tmp_path):
+    names = ("Washington, D.C.", "caf\u00e9")
+    members = {}
+    for number, name in enumerate(names):
+        for i in range(3):
+            encoded = name.encode("cp1252" if number else "utf-8-sig")
+            members |= {f"{number}{i}.png": picture(i), f"{number}{i}.cls": encoded + b"\r\n"}
+    write_tar(tmp_path / "a.tar", members)
+    labels = read_training_set(tmp_path).labels
+    assert [labels.name(index) for index in range(2)] == list(names)
 
 
 def test_validation_of_other_classes_is_none(tmp_path):

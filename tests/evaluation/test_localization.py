@@ -27,6 +27,16 @@ def test_class_of_a_thing_prefers_the_wordnet_id_and_distrusts_numbers():
     assert class_of(Annotation(box, wnid="n9", index=7), Labels()) == 7
 
 
+def test_class_of_a_thing_that_is_called_by_a_number():
+    """The name first; a number is an index only where no class is called by one."""
+    box = Box(0, 0, 1, 1)
+    digits = Labels.of(["1", "2", "3", "4", "5"])
+    assert class_of(Annotation(box, name="3"), digits) == 2
+    assert class_of(Annotation(box, name="0"), digits) is None
+    assert class_of(Annotation(box, name="1355869"), Labels.of(["1355868", "1355869"])) == 1
+    assert class_of(Annotation(box, name="1"), Labels.of(["cat", "dog"])) == 1
+
+
 def test_the_class_asked_about_is_the_one_ranked_first_or_the_largest():
     small, large = Annotation(Box(0, 0, 1, 1)), Annotation(Box(0, 0, 9, 9))
     assert module._asked([3, 8, 5], {5: [large], 8: [small]}) == 8
@@ -85,6 +95,15 @@ def test_unknown_classes_are_a_failure_with_their_names(colors, tree):
     assert len(evaluation.cases) == 1
     assert "colors" in evaluation.failures[0].reason
     assert "unicorn" in evaluation.failures[0].reason
+
+
+def test_a_box_outside_of_its_photo_is_a_failure_and_not_a_miss(colors, tree):
+    rows = "0.png,red,200,200,230,220\n1.png,green,60,40,99,99\n2.png,blue,1,1,9,9\n2.png,red,-9,-9,0,0\n"
+    (tree / "boxes.csv").write_text(f"image,label,x0,y0,x1,y1\n{rows}")
+    evaluation = evaluate(colors, read_samples(tree), Judging(["paper"], baselines=False))
+    assert [case.truths.tolist() for case in evaluation.cases] == [[[60, 40, 64, 48]]], "clipped to the photo"
+    assert {failure.path.name for failure in evaluation.failures} == {"0.png", "2.png"}
+    assert all("lies outside of the photo's 64 x 48 pixels" in failure.reason for failure in evaluation.failures)
 
 
 def test_the_network_is_left_as_it_was(colors, tree):

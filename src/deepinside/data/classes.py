@@ -7,7 +7,7 @@ writes it.
 
 from __future__ import annotations
 
-import os
+import io
 import random
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from deepinside.core.errors import DeepInsideError
+from deepinside.core.errors import DeepInsideError, brief
 from deepinside.core.formats import is_picture_name
 from deepinside.core.label_files import is_wnid
 from deepinside.core.labels import Labels, read_labels
+from deepinside.core.text import decoded, is_file
 from deepinside.data.boxes import read_samples
 
 VALIDATION = ("val", "valid", "validation", "test")
+LARGEST_RECORD = 2**20  # bytes of a header of an archive, or of the name of a class in it
 HELD_OUT = 0.1  # of each class, where nobody set a validation set apart
 
 
@@ -162,31 +164,50 @@ def _hold_out(entries: Sequence[Entry], classes: int, seed: int) -> tuple[list[E
 
 def _by_class(folder: Path) -> Found:
     found: Found = {}
-    for item in sorted(os.scandir(folder), key=lambda item: item.name):
-        path = Path(item.path)
-        if item.is_dir() and not item.name.startswith("."):
-            pictures = [Entry(each, 0) for each in sorted(path.rglob("*")) if _is_picture(each.name)]
-            found.setdefault(item.name, []).extend(pictures)
-        elif path.suffix == ".tar":
+    for path in _listed(folder):
+        if path.is_dir() and not path.name.startswith("."):
+            pictures = [Entry(each, 0) for each in sorted(path.rglob("*")) if is_picture_name(each)]
+            found.setdefault(path.name, []).extend(pictures)
+        elif path.suffix.lower() == ".tar":
             for name, entries in _in_archive(path).items():
                 found.setdefault(name, []).extend(entries)
     return found
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir(), key=lambda path: path.name)
+    except OSError as error:
+        raise DeepInsideError(f"{folder}: expected a folder that can be read ({error.strerror})") from None
+
+
+class _Headers(io.BufferedReader):
+    """An archive of which no record is read that claims to be larger than a header or the name of a class."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= LARGEST_RECORD:
+            raise tarfile.ReadError(f"a record claims to have {size} bytes")
+        return super().read(size)
 
 
 def _in_archive(path: Path) -> Found:
     """The pictures of an uncompressed archive by class. None is unpacked: each is a range of the archive's bytes."""
     pictures: list[tarfile.TarInfo] = []
     classes: dict[str, str] = {}
+    if not is_file(path):
+        raise DeepInsideError(f"{path}: expected an uncompressed .tar archive, found no regular file")
     try:
-        with tarfile.open(path, "r:") as archive:
+        with _Headers(io.FileIO(path)) as file, tarfile.open(fileobj=file, mode="r:") as archive:
             for member in archive:
-                if member.isfile() and _is_picture(member.name):
+                if member.issparse():
+                    raise tarfile.ReadError(f"{member.name} is a sparse file")
+                if member.isfile() and is_picture_name(member.name):
                     pictures.append(member)
                 elif member.isfile() and member.name.endswith(".cls"):
                     content = archive.extractfile(member)
-                    classes[member.name.removesuffix(".cls")] = content.read().decode().strip() if content else ""
-    except (tarfile.TarError, OSError, UnicodeDecodeError) as error:
-        raise DeepInsideError(f"{path}: expected an uncompressed .tar archive ({error})") from None
+                    classes[member.name.removesuffix(".cls")] = decoded(content.read()).strip() if content else ""
+    except Exception as error:  # on damaged headers tarfile raises anything, from ValueError to IndexError
+        raise DeepInsideError(f"{path}: expected an uncompressed .tar archive ({brief(error)})") from None
     found: Found = {}
     for member in pictures:
         inside = Path(member.name)
@@ -194,7 +215,3 @@ def _in_archive(path: Path) -> Found:
         name = classes.get(str(inside.with_suffix("")), folder or path.stem)
         found.setdefault(name, []).append(Entry(path, 0, member.offset_data, member.size, member.name))
     return found
-
-
-def _is_picture(name: str) -> bool:
-    return is_picture_name(name)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from deepinside.core.errors import DeepInsideError
+from deepinside.core.formats import check_size
 from deepinside.core.geometry import Frame
 from deepinside.core.images import Photo, read, read_bytes
 from deepinside.data.classes import Entry
@@ -78,6 +79,7 @@ def open_entry(entry: Entry) -> Photo:
     """The photo of an entry, which is a file or a part of an archive. Raises `DeepInsideError` as `read` does."""
     if entry.length is None:
         return read(entry.path)
+    check_size(entry.length, str(entry))
     try:
         with entry.path.open("rb") as archive:
             archive.seek(entry.offset)

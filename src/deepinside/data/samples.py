@@ -78,6 +78,12 @@ class Sample:
     ignored: tuple[Annotation, ...] = ()
     size: tuple[int, int] | None = None
 
+    @property
+    def masks(self) -> tuple[Path, ...]:
+        """All files of masks, of the whole sample and of its annotations."""
+        own = (annotation.mask for annotation in self.annotations)
+        return tuple(path for path in (self.mask, *own) if path is not None)
+
     def on_photo(self, width: int, height: int) -> Sample:
         """The same with its boxes clipped to the photo's pixels, once the size of the photo is known.
 

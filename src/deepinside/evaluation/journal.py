@@ -63,7 +63,8 @@ def digest(classifier: Classifier, samples: Sequence[Sample], judging: Judging) 
         repr(judging.localizers),
         repr((judging.seed, judging.baselines, judging.faithful, judging.sanity)),
         *(
-            f"{sample.path} {_stamp(sample.path)} {sample.mask} {_stamp(sample.mask)} {sample.annotations!r}"
+            f"{sample.path} {_stamp(sample.path)} {sample.annotations!r} {sample.ignored!r} {sample.size} "
+            f"{[(str(path), _stamp(path)) for path in sample.masks]}"
             for sample in samples
         ),
     ]
