@@ -224,7 +224,7 @@ def test_an_ascent_can_be_dropped_halfway(network):
     ({"steps": 0}, "at least one step"),
     ({"size": 0}, "at least 1 x 1"),
     ({"mean": None}, "declares its input range"),
-    ({"mean": (0.5,)}, "three numbers"),
+    ({"mean": (0.5,)}, "check the size and the number of channels"),
     ({"targets": Neuron("5", 1), "posterior": True}, "only they have a posterior"),
     ({"targets": At("5", lambda activation: activation)}, "one number for each"),
 ])  # fmt: skip

@@ -239,7 +239,7 @@ def test_any_number_of_images_can_be_resampled(n, seed):
 def test_faithfulness_equals_a_slow_loop_over_steps(colors):
     image = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(0))
     map = np.random.default_rng(0).random((12, 12))
-    insertion, deletion = faithfulness(colors.network, image, map, 1)
+    insertion, deletion = faithfulness(colors.network, image, map, 1, colors.posterior)
     order = sorted(range(144), key=lambda p: -map.flat[p])
     blurred = gaussian_blur(image, [11, 11], [5.0, 5.0])
     for start, end, found in ((blurred, image, insertion), (image, image.mean((2, 3), keepdim=True), deletion)):

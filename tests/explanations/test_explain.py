@@ -12,7 +12,7 @@ from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Box
 from deepinside.core.images import as_photo, read
 from deepinside.explanations.by_color import Paper
-from deepinside.explanations.by_features import Best, layer_maps
+from deepinside.explanations.by_features import Best, layer_maps, summary_for
 from deepinside.explanations.explain import BATCH, detections, explain, explain_each
 from deepinside.gradients.private import private_view
 from deepinside.gradients.probe import look
@@ -257,8 +257,10 @@ def test_evidence_at_the_last_layer_counts_before_global_pooling_alone(photos):
         network = nn.Sequential(*body, *head)
         stages = find_stages(network, (64, 64), (96, 96))
         image = torch.rand(1, 3, 64, 64)
-        seen = look(private_view(network), image, torch.tensor([[1]]), stages.with_gradients(), reads=stages.features())
-        maps = layer_maps(seen, stages, 0, 0, (64, 64))
+        classes, layers = torch.tensor([[1]]), stages.with_gradients()
+        seen = look(private_view(network), image, classes, layers, summary=summary_for((64, 64)))
+        maps = layer_maps(seen, stages, 0, 0)
         assert len(maps) == count
-        middle = stages.with_gradients().index(stages.middle)
-        assert np.allclose(maps[0], seen.gradients[middle][0, 0].norm(dim=0).numpy())
+        plain = look(private_view(network), image, classes, layers)
+        middle = layers.index(stages.middle)
+        assert np.allclose(maps[0], plain.gradients[middle][0, 0].norm(dim=0).numpy())

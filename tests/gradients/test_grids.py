@@ -18,8 +18,12 @@ from deepinside.gradients.grids import Grid, as_grid, find_grid
     ((1, 8, 3, 14, 14), (224, 224), None), ((1, 1000), (224, 224), None), ((1, 13 * 14, 16), (224, 224), None),
     ((1, 196 + 8, 16), (224, 224), Grid(14, 14, prefix=8)), ((1, 196 + 9, 16), (224, 224), None),  # of 8 at most
     ((1, 1 + 16, 16), (224, 224), Grid(4, 4, prefix=1)), ((1, 3, 16), (224, 224), None),  # of 4 x 4 at least
-    ((1, 7 * 10, 16), (100, 150), Grid(7, 10, prefix=0)), ((1, 8 * 11, 16), (100, 150), None),  # 5% and 9% too high
-    ((1, 10 * 7, 16), (150, 100), Grid(10, 7, prefix=0)), ((1, 11 * 8, 16), (150, 100), None),  # and too low
+    ((1, 7 * 10, 16), (100, 150), Grid(7, 10, prefix=0)), ((1, 8 * 11, 16), (100, 150), Grid(8, 11, prefix=0)),
+
+    ((1, 10 * 7, 16), (150, 100), Grid(10, 7, prefix=0)), ((1, 11 * 8, 16), (150, 100), Grid(11, 8, prefix=0)),
+    ((1, 7 * 14, 16), (100, 224), Grid(7, 14, prefix=0)),  # of 6.25 x 14 patches
+    ((1, 6 * 12 + 6, 16), (96, 192), Grid(6, 12, prefix=6)),  # and not 6 x 13, which fits less
+    ((1, 8 * 16 + 8, 16), (128, 256), Grid(8, 16, prefix=8)),
     ((1, 3, 1, 4), (224, 224), Grid(3, 1, True)), ((1, 4, 1, 3), (224, 224), Grid(1, 3)),  # the one nearer to a square
 ])  # fmt: skip
 def test_shapes(shape, picture, grid):

@@ -20,12 +20,14 @@ class Flattened(nn.Module):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    ({"mean": (0.5,)}, "each of R, G and B"), ({"std": (1.0, 0.0, 1.0)}, "positive std"),
-    ({"size": 0}, "at least 1 x 1"),
+    ({"mean": (0.5,), "std": (1, 1, 1)}, "for each channel"), ({"std": (1.0, 0.0, 1.0)}, "positive std"),
+    ({"mean": torch.zeros(3, 4, 4)}, "mean image of 8 x 8"), ({"mean": torch.zeros(3, 3)}, "mean image"),
+    ({"size": 0}, "at least 1 x 1"), ({"size": (8, 8, 8)}, "at least 1 x 1"),
+    ({"probabilities": "softmin"}, "kind of probabilities"),
 ])  # fmt: skip
 def test_senseless_preprocessing_is_refused(arguments, message):
     with pytest.raises(DeepInsideError, match=message):
-        Classifier(Flattened(), **arguments)
+        Classifier(Flattened(), **{"size": 8, **arguments})
 
 
 def test_a_device_that_is_not_there_is_told():

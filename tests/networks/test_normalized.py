@@ -1,5 +1,6 @@
 """Normalization as the first layer, channel by channel or pixel by pixel."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -35,6 +36,10 @@ def test_a_mean_image_is_subtracted_pixel_by_pixel():
         assert torch.allclose(out[:, channel], (images[:, channel] - mean[channel]) / std)
 
 
-def test_it_works_in_the_images_precision():
-    network = Normalized(nn.Identity(), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    assert network(torch.rand(1, 3, 2, 2, dtype=torch.float64)).dtype == torch.float64
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16, torch.float64])
+def test_it_normalizes_in_the_images_precision_and_the_model_computes_in_its_own(precision):
+    model = nn.Conv2d(3, 2, 1).to(precision)
+    network = Normalized(model, (0.1, 0.2, 0.3), (0.5, 0.25, 1.0))
+    images = torch.rand(1, 3, 2, 2)
+    by_hand = (images - torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1)) / torch.tensor([0.5, 0.25, 1.0]).view(3, 1, 1)
+    assert torch.equal(network(images), model(by_hand.to(precision)))

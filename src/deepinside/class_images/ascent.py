@@ -4,7 +4,7 @@
 `preset="canonical"` ascends through a spectrum and random views instead, so that the picture shows the class to people
 and to other networks, too. A target is a class, a `Neuron`, or any other score of `gradients.targets`.
 
-Images are RGB in [0, 1], (k, 3, height, width), one for each of k targets.
+Images are RGB in [0, 1], (k, 3, height, width), one for each of k targets; of a network with other channels, those.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import groupby
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 from jaxtyping import Float
@@ -36,10 +36,12 @@ from deepinside.core.errors import DeepInsideError, named
 from deepinside.gradients.logits import logits_of
 from deepinside.gradients.private import borrowed, original_of
 from deepinside.gradients.probe import look_at
-from deepinside.gradients.targets import At, Score, Target, applied
+from deepinside.gradients.running import home, outputs_of
+from deepinside.gradients.targets import At, Score, Target, applied, listed
+from deepinside.networks.classifier import Classifier, checked_size
 
-Color = tuple[float, float, float]
-Penalty = Callable[[Float[Tensor, "k 3 height width"], Color], Float[Tensor, " k"]]
+Color = tuple[float, ...]  # a number for each channel
+Penalty = Callable[[Float[Tensor, "k channels height width"], Color], Float[Tensor, " k"]]
 
 # Images that are optimized together: with more, CPU throughput no longer grows, but memory does.
 CHUNK = 8
@@ -81,7 +83,7 @@ class Ascent:
     step: int
     steps: int
     scores: Float[Tensor, " k"]
-    images: Float[Tensor, "k 3 height width"]
+    images: Float[Tensor, "k channels height width"]
     done: bool = False
 
 
@@ -95,7 +97,7 @@ PAPER_STEP = 2.0
 
 
 def _paper_penalty(images: Tensor, mean: Color) -> Tensor:
-    return l2(images, images.new_tensor(mean).view(3, 1, 1))
+    return l2(images, images.new_tensor(mean).view(-1, 1, 1))
 
 
 PAPER = Recipe(
@@ -127,7 +129,7 @@ def _canonical_views(size: Size, progress: float) -> tuple[Transform, ...]:
 
 CANONICAL = Recipe(
     # Photos fall as 1/f; a little steeper still keeps noise out: with 1/f, other networks recognize fewer pictures.
-    parametrization=lambda size, mean: Fourier(size, decay=1.5),
+    parametrization=lambda size, mean: Fourier(size, decay=1.5, channels=len(mean)),
     optimizer=partial(torch.optim.Adam, lr=0.05, maximize=True),
     steps=150,
     transforms=_canonical_views,
@@ -159,23 +161,24 @@ def preset(name: str) -> Recipe:
 
 
 def class_image(
-    network: nn.Module,
+    network: nn.Module | Classifier,
     targets: Target | Sequence[Target],
     *,
     preset: str | Recipe = "canonical",
-    size: int | Size = 224,
+    size: SupportsIndex | Sequence[SupportsIndex] | None = None,
     steps: int | None = None,
     seed: int = 0,
     mean: Sequence[float] | None = None,
     posterior: bool | None = None,
-) -> Float[Tensor, "k 3 height width"]:
+) -> Float[Tensor, "k channels height width"]:
     """An image of each target, made to raise its score.
 
     Args:
-        network: maps RGB in [0, 1] to logits, as `Classifier.network` does. It is left exactly as it was.
-        targets: classes, by index, and scores such as `Neuron`; one picture each.
+        network: a `Classifier`, or a module that maps RGB in [0, 1] to logits. It is left exactly as it was.
+        targets: classes, by index or, for a classifier, by name or WordNet id, and scores such as `Neuron`; one
+            picture each.
         preset: `"canonical"`, `"paper"`, or a `Recipe`.
-        size: pixels of a square's side, or (height, width).
+        size: pixels of a square's side, or (height, width); by default a classifier's own, and else 224.
         steps: of gradient ascent; by default the preset's.
         seed: of the views and the start. The same seed gives the same picture on the same machine; others show other
             facets of a class.
@@ -184,7 +187,7 @@ def class_image(
         posterior: whether to raise the class posterior in place of the score, which the paper warns of.
 
     Returns:
-        RGB in [0, 1], (k, 3, height, width).
+        RGB in [0, 1], (k, 3, height, width); of a network with other channels, those.
 
     Raises:
         DeepInsideError: unknown presets, classes or layers, settings out of range, scores that are not finite, and a
@@ -194,7 +197,7 @@ def class_image(
     >>> class_image(network, [1, 7], preset="paper", size=8, mean=(0.5, 0.5, 0.5)).shape
     torch.Size([2, 3, 8, 8])
     """
-    several: Sequence[Target] = [targets] if isinstance(targets, int) or callable(targets) else targets
+    network, several, size = _resolved(network, targets, size)
     pictures = []
     for batch in batches(several):
         last: Ascent | None = None
@@ -208,11 +211,11 @@ def class_image(
 
 
 def ascend(
-    network: nn.Module,
+    network: nn.Module | Classifier,
     targets: Sequence[Target],
     *,
     preset: str | Recipe = "canonical",
-    size: int | Size = 224,
+    size: SupportsIndex | Sequence[SupportsIndex] | None = None,
     steps: int | None = None,
     seed: int = 0,
     mean: Sequence[float] | None = None,
@@ -223,15 +226,13 @@ def ascend(
     All targets are optimized in one batch, and must all be classes or be read at one layer, as `batches` groups them.
     """
     recipe = adjusted(preset, steps, posterior)
-    height_width = (size, size) if isinstance(size, int) else (size[0], size[1])
-    if min(height_width) < 1:
-        raise DeepInsideError(f"expected a size of at least 1 x 1 pixel, got {size}")
+    network, targets, height_width = _resolved(network, targets, size)
     color = mean_color(network, mean)
     objective = Objective(score_of(targets, height_width, recipe.posterior), recipe.penalties, color)
     generator = Generator().manual_seed(seed)
     with torch.inference_mode(False), torch.no_grad():
         canvas = recipe.parametrization(height_width, color)
-        start = canvas.start(generator).to(_device(network))
+        start = canvas.start(generator).to(home(original_of(network))[0])
         values = start.expand(len(targets), *start.shape[1:]).clone()
         optimizer = recipe.optimizer([values])
         images = canvas(values)
@@ -251,6 +252,20 @@ def ascend(
             yield Ascent(step + 1, recipe.steps, scores, images.clamp(0, 1), done)
             if done:
                 return
+
+
+def _resolved(
+    network: nn.Module | Classifier,
+    targets: Target | Sequence[Target],
+    size: SupportsIndex | Sequence[SupportsIndex] | None,
+) -> tuple[nn.Module, list[Target], Size]:
+    """A module, targets that it understands, and the size of the images."""
+    wanted = listed(targets)
+    if isinstance(network, Classifier):
+        wanted = [target if callable(target) else network.labels.find(target) for target in wanted]
+        size = network.size if size is None else size
+        network = network.fast
+    return network, wanted, checked_size(224 if size is None else size)
 
 
 def climb(
@@ -367,9 +382,7 @@ def mean_color(network: nn.Module, mean: Sequence[float] | None) -> Color:
                 "Classifier(module, mean=..., std=...).network, or give mean= if it takes RGB in [0, 1]"
             )
         mean = own.reshape(len(own), -1).mean(dim=1).tolist()  # of a mean image, its average
-    if len(mean) != 3:
-        raise DeepInsideError(f"expected a mean of three numbers, R, G and B, got {len(mean)}")
-    return float(mean[0]), float(mean[1]), float(mean[2])
+    return tuple(float(value) for value in mean)
 
 
 def _fitting(transforms: Sequence[Transform], size: Size, takes: Callable[[Size], bool]) -> list[Transform]:
@@ -383,11 +396,10 @@ def _fitting(transforms: Sequence[Transform], size: Size, takes: Callable[[Size]
     return [fit(transform) for transform in transforms]
 
 
-def _takes(private: nn.Module, image: Float[Tensor, "1 3 height width"], size: Size) -> bool:
+def _takes(private: nn.Module, image: Float[Tensor, "1 channels height width"], size: Size) -> bool:
     try:
-        with torch.no_grad():
-            private(image.new_zeros(1, 3, *size))
-    except Exception:  # networks refuse sizes in every way, from assertions to shape errors
+        outputs_of(private, image.new_zeros(*image.shape[:2], *size))
+    except DeepInsideError:
         return False
     return True
 
@@ -397,9 +409,3 @@ def _pace(step: int, recipe: Recipe) -> float:
     left = (recipe.steps - step) / recipe.steps
     rising = (step + 1) / recipe.warm_up if recipe.warm_up else 1.0
     return min(rising, left / recipe.anneal if recipe.anneal else 1.0, 1.0)
-
-
-def _device(network: nn.Module) -> torch.device:
-    network = original_of(network)
-    tensor = next((tensor for tensors in (network.parameters(), network.buffers()) for tensor in tensors), None)
-    return tensor.device if tensor is not None else torch.device("cpu")

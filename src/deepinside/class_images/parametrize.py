@@ -8,6 +8,7 @@ a `start` and maps values to images; nothing else is required.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -31,8 +32,8 @@ class Parametrization(Protocol):
         """The values at the start of the ascent, the same for every image of a batch."""
         ...
 
-    def __call__(self, values: Float[Tensor, "k ..."]) -> Float[Tensor, "k 3 height width"]:
-        """The images, RGB, differentiable with respect to the values."""
+    def __call__(self, values: Float[Tensor, "k ..."]) -> Float[Tensor, "k channels height width"]:
+        """The images, differentiable with respect to the values."""
         ...
 
 
@@ -45,15 +46,15 @@ class Pixels:
     """
 
     size: Size
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
 
-    def start(self, generator: Generator) -> Float[Tensor, "1 3 height width"]:
+    def start(self, generator: Generator) -> Float[Tensor, "1 channels height width"]:
         """The zero image."""
-        return torch.zeros(1, 3, *self.size)
+        return torch.zeros(1, len(self.mean), *self.size)
 
-    def __call__(self, values: Float[Tensor, "k 3 height width"]) -> Float[Tensor, "k 3 height width"]:
+    def __call__(self, values: Float[Tensor, "k channels height width"]) -> Float[Tensor, "k channels height width"]:
         """Mean color plus values; not clamped, since the paper's ascent is unbounded."""
-        return values + values.new_tensor(self.mean).view(3, 1, 1)
+        return values + values.new_tensor(self.mean).view(-1, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Fourier:
         size: (height, width) of the image in pixels.
         decay: the exponent with which amplitudes fall with frequency; in photos it is about 1.
         noise: standard deviation of the whitened spectrum at the start, which breaks the symmetry.
+        channels: 3 for RGB; other channels are taken as uncorrelated.
 
     >>> fourier = Fourier((4, 6))
     >>> fourier(fourier.start(torch.Generator().manual_seed(0))).shape
@@ -75,18 +77,21 @@ class Fourier:
     size: Size
     decay: float = 1.0
     noise: float = 0.01
+    channels: int = 3
 
-    def start(self, generator: Generator) -> Float[Tensor, "1 3 height frequencies 2"]:
+    def start(self, generator: Generator) -> Float[Tensor, "1 channels height frequencies 2"]:
         """Faint noise; the last axis holds the real and the imaginary part."""
         height, width = self.size
-        shape = (1, 3, height, width // 2 + 1, 2)
+        shape = (1, self.channels, height, width // 2 + 1, 2)
         return self.noise * torch.randn(shape, generator=generator)
 
-    def __call__(self, values: Float[Tensor, "k 3 height frequencies 2"]) -> Float[Tensor, "k 3 height width"]:
+    def __call__(
+        self, values: Float[Tensor, "k channels height frequencies 2"]
+    ) -> Float[Tensor, "k channels height width"]:
         """The images of these spectra."""
         spectrum = torch.view_as_complex(values) * amplitudes(self.size, self.decay).to(values)
         plane = torch.fft.irfft2(spectrum, s=self.size, norm="ortho")
-        return colors(plane).sigmoid()
+        return (colors(plane) if self.channels == 3 else plane / math.sqrt(3)).sigmoid()
 
 
 def amplitudes(size: Size, decay: float) -> Float[Tensor, "height frequencies"]:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def l2(images: Float[Tensor, "k 3 height width"], origin: float | Tensor = 0.5) -> Float[Tensor, " k"]:
+def l2(images: Float[Tensor, "k channels height width"], origin: float | Tensor = 0.5) -> Float[Tensor, " k"]:
     """||I||^2, the sum of squared differences from the origin: the paper's penalty, if the origin is the mean image.
 
     >>> import torch
@@ -21,7 +21,7 @@ def l2(images: Float[Tensor, "k 3 height width"], origin: float | Tensor = 0.5) 
     return (images - origin).square().sum(dim=(1, 2, 3))
 
 
-def total_variation(images: Float[Tensor, "k 3 height width"]) -> Float[Tensor, " k"]:
+def total_variation(images: Float[Tensor, "k channels height width"]) -> Float[Tensor, " k"]:
     """Mean absolute difference of horizontal neighbors, plus that of vertical neighbors.
 
     >>> import torch
@@ -33,7 +33,7 @@ def total_variation(images: Float[Tensor, "k 3 height width"]) -> Float[Tensor, 
     return across + down
 
 
-def detail(images: Float[Tensor, "k 3 height width"], radius: int = 1) -> Float[Tensor, " k"]:
+def detail(images: Float[Tensor, "k channels height width"], radius: int = 1) -> Float[Tensor, " k"]:
     """Mean square of what a box blur of `2 * radius + 1` pixels removes; zero for a constant image.
 
     >>> import torch

@@ -25,8 +25,8 @@ class Transform(Protocol):
     """Maps images to one view of each."""
 
     def __call__(
-        self, images: Float[Tensor, "k 3 height width"], generator: Generator
-    ) -> Float[Tensor, "k 3 rows columns"]:
+        self, images: Float[Tensor, "k channels height width"], generator: Generator
+    ) -> Float[Tensor, "k channels rows columns"]:
         """The views, differentiable with respect to the images."""
         ...
 
@@ -112,14 +112,14 @@ class RandomView:
     sizes: tuple[tuple[int, int], ...]
 
     def __call__(
-        self, images: Float[Tensor, "k 3 height width"], generator: Generator
-    ) -> Float[Tensor, "k 3 rows columns"]:
+        self, images: Float[Tensor, "k channels height width"], generator: Generator
+    ) -> Float[Tensor, "k channels rows columns"]:
         """Bilinear views of one size; matrix and size are drawn anew at each call."""
         rows, columns = self.sizes[int(_between(0, len(self.sizes), generator))]
         matrix = reduce(torch.matmul, (motion.matrix(generator) for motion in self.motions), torch.eye(3))
         images = _reduced(images, matrix, (rows, columns))
         affine = matrix[None, :2].to(images).expand(len(images), 2, 3)
-        grid = F.affine_grid(affine, [len(images), 3, rows, columns], align_corners=False)
+        grid = F.affine_grid(affine, [*images.shape[:2], rows, columns], align_corners=False)
         return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
@@ -130,8 +130,8 @@ class Jitter:
     pixels: int
 
     def __call__(
-        self, images: Float[Tensor, "k 3 height width"], generator: Generator
-    ) -> Float[Tensor, "k 3 height width"]:
+        self, images: Float[Tensor, "k channels height width"], generator: Generator
+    ) -> Float[Tensor, "k channels height width"]:
         """The images, rolled."""
         down, across = (int(_between(-self.pixels, self.pixels + 1, generator) // 1) for _ in range(2))
         return images.roll((down, across), dims=(2, 3))
@@ -145,12 +145,12 @@ class Recolor:
     tint: float
 
     def __call__(
-        self, images: Float[Tensor, "k 3 height width"], generator: Generator
-    ) -> Float[Tensor, "k 3 height width"]:
+        self, images: Float[Tensor, "k channels height width"], generator: Generator
+    ) -> Float[Tensor, "k channels height width"]:
         """The recolored images, which may exceed [0, 1] a little."""
         gain = 1 + _between(-self.contrast, self.contrast, generator)
-        tint = [_between(-self.tint, self.tint, generator) for _ in range(3)]
-        return (images - 0.5) * gain + (images.new_tensor(tint) + 0.5).view(3, 1, 1)
+        tint = [_between(-self.tint, self.tint, generator) for _ in range(images.shape[1])]
+        return (images - 0.5) * gain + (images.new_tensor(tint) + 0.5).view(-1, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -160,16 +160,16 @@ class Noise:
     deviation: float
 
     def __call__(
-        self, images: Float[Tensor, "k 3 height width"], generator: Generator
-    ) -> Float[Tensor, "k 3 height width"]:
+        self, images: Float[Tensor, "k channels height width"], generator: Generator
+    ) -> Float[Tensor, "k channels height width"]:
         """The images, each with the same noise added."""
         noise = torch.randn(images.shape[1:], generator=generator)
         return images + self.deviation * noise.to(images)
 
 
 def apply_transforms(
-    images: Float[Tensor, "k 3 height width"], transforms: Sequence[Transform], generator: Generator
-) -> Float[Tensor, "k 3 rows columns"]:
+    images: Float[Tensor, "k channels height width"], transforms: Sequence[Transform], generator: Generator
+) -> Float[Tensor, "k channels rows columns"]:
     """Apply the transforms one after another."""
     return reduce(lambda views, transform: transform(views, generator), transforms, images)
 

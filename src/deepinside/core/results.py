@@ -28,8 +28,9 @@ class Segmentation:
 class Detection:
     """One class in one photo: its score, the pixels that the score depends on, and the object.
 
-    `score` is the logit, and `probability` the softmax over all classes. `map` is the saliency on the network's grid, 0
-    or more. `saliency`, `mask` and `box` are in photo pixels; `box` is the bounding box of `mask`.
+    `score` is the logit, and `probability` what the classifier makes of it, as `Explanation.probabilities` says. `map`
+    is the saliency on the network's grid, 0 or more. `saliency`, `mask` and `box` are in photo pixels; `box` is the
+    bounding box of `mask`.
     """
 
     index: int
@@ -64,7 +65,11 @@ class Detection:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """The classes of one photo, the most probable first; `width` and `height` are those of the photo in pixels."""
+    """The classes of one photo, the most probable first; `width` and `height` are those of the photo in pixels.
+
+    `probabilities` says how logits became probabilities: by `"softmax"`, so that those of all classes sum to one, or
+    by `"sigmoid"`, each on its own.
+    """
 
     name: str
     width: int
@@ -72,3 +77,4 @@ class Explanation:
     model: str
     preset: str
     objects: tuple[Detection, ...]
+    probabilities: str = "softmax"

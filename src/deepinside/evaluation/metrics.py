@@ -19,8 +19,8 @@ from torchvision.transforms.functional import gaussian_blur
 
 from deepinside.core.geometry import Box, Frame
 from deepinside.cut.graphcut import largest_component
-from deepinside.gradients.logits import logits_of
 from deepinside.gradients.private import borrowed, private_view
+from deepinside.gradients.probe import read_logits
 from deepinside.gradients.saliency import chunk_size
 
 TOP = 5  # predictions per image, by the rules of the challenge
@@ -33,6 +33,7 @@ STAGES = (0.25, 0.5, 0.75, 1.0)  # shares of the layers, from the top, that the 
 STEPS = 28  # of an insertion or deletion curve: 224 x 8 pixels per step at 224 x 224, as in RISE
 
 Map = Float[np.ndarray, "height width"]
+Posterior = Callable[[Float[Tensor, "batch classes"]], Float[Tensor, "batch classes"]]
 Statistic = Callable[[Float[np.ndarray, "draws n"]], Float[np.ndarray, " draws"]]
 
 
@@ -139,9 +140,15 @@ def pixel_average_precision(counts: Float[np.ndarray, "*batch 2 bins"]) -> Float
 
 
 def faithfulness(
-    network: nn.Module, image: Float[Tensor, "1 3 height width"], map: Map, target: int
+    network: nn.Module,
+    image: Float[Tensor, "1 channels height width"],
+    map: Map,
+    target: int,
+    posterior: Posterior,
 ) -> tuple[float, float]:
     """The insertion and the deletion AUC of a map (Petsiuk et al. 2018, RISE), in [0, 1].
+
+    `posterior` makes probabilities of logits, as `Classifier.posterior` does.
 
     Pixels are processed from the largest to the smallest value of the map. Insertion copies them into a blurred image:
     a good map raises the probability of the class early, so higher is better. Deletion replaces them by the mean color
@@ -156,7 +163,7 @@ def faithfulness(
     blurred = gaussian_blur(image, [side, side], [5.0, 5.0])
     mean = image.mean(dim=(2, 3), keepdim=True)
     curves = (torch.where(changed, image, blurred), torch.where(changed, mean, image))
-    insertion, deletion = (_probabilities(network, batch, target) for batch in curves)
+    insertion, deletion = (posterior(_logits(network, batch))[:, target].double().cpu().numpy() for batch in curves)
     return _area_under(insertion), _area_under(deletion)
 
 
@@ -221,12 +228,9 @@ def average_precision_of(counts: Float[np.ndarray, "n 2 bins"]) -> Statistic:
     return lambda weights: pixel_average_precision(np.tensordot(weights, counts, axes=1))
 
 
-def _probabilities(network: nn.Module, images: Float[Tensor, "batch 3 height width"], target: int) -> np.ndarray:
-    with borrowed(network, images) as private, torch.no_grad():
-        parts = [
-            logits_of(private(part), len(part)).softmax(dim=1)[:, target] for part in images.split(chunk_size(images))
-        ]
-    return torch.cat(parts).double().cpu().numpy()
+def _logits(network: nn.Module, images: Float[Tensor, "batch channels _ _"]) -> Float[Tensor, "batch classes"]:
+    with borrowed(network, images) as private:
+        return torch.cat([read_logits(private, part) for part in images.split(chunk_size(images))])
 
 
 def _area_under(curve: np.ndarray) -> float:

@@ -21,6 +21,7 @@ from deepinside.core.results import Segmentation
 from deepinside.cut.graphcut import CutOptions, largest_component, segment
 from deepinside.explanations.localizer import Choice, Map, Views, check_contrast, distinct, for_views, pixels_of
 from deepinside.gradients.grids import as_grid
+from deepinside.gradients.placement import check_placed, is_doubtful
 from deepinside.gradients.private import borrowed
 from deepinside.gradients.probe import IMAGE, look
 from deepinside.gradients.saliency import CHUNK, largest_magnitude, put_back, ten_crops
@@ -60,8 +61,9 @@ class Paper:
         """Ten crops of the photo's central square: corners, center, and their mirror images."""
         height, width = (round(side * self.enlarge) for side in classifier.size)
         frame = Frame.center(photo.width, photo.height, width=width, height=height)
-        image = view(photo, frame, classifier.resample)
-        return Views(frame, (ten_crops(image, classifier.size),), pixels_of(image))
+        image = classifier.view(photo, frame)
+        colors = image if classifier.channels == 3 else view(photo, frame, classifier.resample)
+        return Views(frame, (ten_crops(image, classifier.size),), pixels_of(colors))
 
     def see(self, classifier: Classifier, batch: Sequence[Views], choices: Sequence[Choice]) -> list[ColorSeen]:
         """The crops of all photos in one pass; a photo's classes are those of its crops' mean logits.
@@ -75,17 +77,22 @@ class Paper:
             rest = self.see(classifier, batch[most:], choices[most:])
             return [*self.see(classifier, batch[:most], choices[:most]), *rest]
         crops = torch.cat([views.images[0] for views in batch]).to(classifier.device)
+        frame = batch[0].frame
+
+        def averages(name: str, gradient: Tensor, activation: Tensor) -> Float[Tensor, "photos height width"]:
+            maps = _maps_of_crops(gradient, classifier.size).split(count)
+            return torch.stack([put_back(mine, (frame.height, frame.width)) for mine in maps]).float().cpu()
+
         with borrowed(classifier.fast, crops, self.rule) as private:
-            seen = look(private, crops, for_views(choices, count), (self.layer or IMAGE,), self.rule)
-        maps = _maps_of_crops(seen.gradients[0], classifier.size).split(count)
+            seen = look(private, crops, for_views(choices, count), (self.layer or IMAGE,), self.rule, summary=averages)
+            if self.layer and is_doubtful(seen.activations[0].shape, classifier.size):
+                check_placed(private, self.layer, crops)
         found = []
-        for views, logits, classes, mine in zip(
-            batch, seen.logits.split(count), seen.classes[::count], maps, strict=True
+        for views, logits, classes, maps in zip(
+            batch, seen.logits.split(count), seen.classes[::count], seen.gradients[0].numpy(), strict=True
         ):
-            averages = put_back(mine, (views.frame.height, views.frame.width)).cpu().numpy()
             chosen = distinct(classes)
-            maps_of_classes = tuple(averages[: len(chosen)])
-            found.append(ColorSeen(logits.mean(dim=0), chosen, views.frame, maps_of_classes, views.pixels))
+            found.append(ColorSeen(logits.mean(dim=0), chosen, views.frame, tuple(maps[: len(chosen)]), views.pixels))
         return found
 
     def segment(self, seen: ColorSeen, k: int) -> tuple[Segmentation, ...]:
@@ -116,11 +123,9 @@ def by_color(
     return Segmentation(largest_component(cut.mask), foreground, background, cut.energy)
 
 
-def _maps_of_crops(
-    gradients: Float[Tensor, "crops k ..."], size: tuple[int, int]
-) -> Float[Tensor, "crops k height width"]:
+def _maps_of_crops(gradients: Float[Tensor, "crops ..."], size: tuple[int, int]) -> Float[Tensor, "crops height width"]:
     """The largest magnitude over channels; a layer's coarser grid is interpolated to the crop's pixels."""
-    maps = largest_magnitude(as_grid(gradients.flatten(0, 1), size))
-    if maps.shape[1:] != size:
-        maps = interpolate(maps[:, None].float(), size, mode="bilinear", align_corners=False)[:, 0]
-    return maps.reshape(*gradients.shape[:2], *size)
+    maps = largest_magnitude(as_grid(gradients, size))
+    if maps.shape[1:] == size:
+        return maps
+    return interpolate(maps[:, None].float(), size, mode="bilinear", align_corners=False)[:, 0]

@@ -32,7 +32,7 @@ from deepinside.cut.graphcut import largest_component, minimum_cut
 from deepinside.explanations.localizer import Choice, Map, Views, check_contrast, distinct, for_views, pixels_of
 from deepinside.gradients.grids import as_grid
 from deepinside.gradients.private import borrowed
-from deepinside.gradients.probe import IMAGE, Look, look
+from deepinside.gradients.probe import IMAGE, Look, Summary, look
 from deepinside.gradients.saliency import largest_magnitude
 from deepinside.networks.classifier import Classifier
 from deepinside.networks.layers import Stages
@@ -98,7 +98,7 @@ class Best:
         cells = (round(height / self.continuity.cell), round(width / self.continuity.cell))
         frame = Frame.whole(photo.width, photo.height, width=cells[1], height=cells[0])
         images = tuple(
-            view(photo, Frame.whole(photo.width, photo.height, width=wide, height=high), classifier.resample)
+            classifier.view(photo, Frame.whole(photo.width, photo.height, width=wide, height=high))
             for high, wide in self._sizes(classifier)
         )
         return Views(frame, images, pixels_of(view(photo, frame, Resampling.BOX)))
@@ -113,7 +113,8 @@ class Best:
             for images in batches if stages.any_size else batches[:1]:
                 classes = looks[0].classes if looks else for_views(choices, 1)
                 reads = () if looks else stages.features()
-                looks.append(look(private, images, classes, stages.with_gradients() or (IMAGE,), reads=reads))
+                layers = stages.with_gradients() or (IMAGE,)
+                looks.append(look(private, images, classes, layers, reads=reads, summary=summary_for(classifier.size)))
         return [self._seen(views, number, looks, stages, classifier.size) for number, views in enumerate(batch)]
 
     def segment(self, seen: FeatureSeen, k: int) -> tuple[Segmentation, ...]:
@@ -125,9 +126,7 @@ class Best:
     ) -> FeatureSeen:
         """What the looks say of the photo of that number in the batch."""
         classes = distinct(looks[0].classes[number])
-        maps = [
-            [each for seen in looks for each in layer_maps(seen, stages, number, k, size)] for k in range(len(classes))
-        ]
+        maps = [[each for seen in looks for each in layer_maps(seen, stages, number, k)] for k in range(len(classes))]
         features = features_of(looks[0], stages, number, size)
         return FeatureSeen(
             looks[0].logits[number],
@@ -148,30 +147,42 @@ class Best:
         ]
 
 
-def layer_maps(
-    seen: Look, stages: Stages, number: int, k: int, picture: tuple[int, int]
-) -> list[Float[np.ndarray, "_ _"]]:
+def summary_for(picture: tuple[int, int]) -> Summary:
+    """What is kept of a gradient: its magnitude, the evidence, and whether the gradient is the same everywhere.
+
+    The evidence of a class is gradient times activation, summed over channels. `picture` is the network's size, whose
+    proportions tell how a grid of tokens lies.
+    """
+
+    def summary(name: str, gradient: Tensor, activation: Tensor) -> Float[Tensor, "photos 3 _ _"]:
+        if name == IMAGE:
+            magnitude = largest_magnitude(gradient)
+            return magnitude[:, None].expand(-1, 3, -1, -1)
+        gradient, activation = as_grid(gradient, picture), as_grid(activation, picture)
+        evidence = (gradient * activation).sum(dim=1).clamp(min=0)
+        varies = (gradient - gradient.mean(dim=(2, 3), keepdim=True)).flatten(1).norm(dim=1)
+        is_even = (varies <= EVEN * gradient.flatten(1).norm(dim=1)).to(evidence)
+        return torch.stack([gradient.norm(dim=1), evidence, is_even[:, None, None].expand_as(evidence)], dim=1)
+
+    return summary
+
+
+def layer_maps(seen: Look, stages: Stages, number: int, k: int) -> list[Float[np.ndarray, "_ _"]]:
     """For one photo and class: the gradient's magnitude at the middle layer, and the evidence at the last.
 
-    The evidence of a class is gradient times activation, summed over channels. It is that only where the gradient is
-    the same at every position, as before global average pooling; after a dense layer that weighs each position on its
-    own, the product is no map of the class and is left out.
+    The evidence is a map of the class only where the gradient is the same at every position, as before global average
+    pooling; after a dense layer that weighs each position on its own, it is left out.
     """
     names = stages.with_gradients()
+    summaries = [summary[number, k].float().cpu().numpy() for summary in seen.gradients]
     if not names:
-        return [largest_magnitude(seen.gradients[0][number, k]).cpu().numpy()]
-    maps = []
-    if stages.middle:
-        gradient = as_grid(seen.gradients[names.index(stages.middle)][number : number + 1, k], picture)[0]
-        maps.append(gradient.norm(dim=0))
+        return [summaries[0][0]]
+    maps = [summaries[names.index(stages.middle)][0]] if stages.middle else []
     if stages.last:
-        last = names.index(stages.last)
-        gradient = as_grid(seen.gradients[last][number : number + 1, k], picture)[0]
-        is_even = (gradient - gradient.mean(dim=(1, 2), keepdim=True)).norm() <= EVEN * gradient.norm()
-        if is_even or not maps:
-            evidence = gradient * as_grid(seen.activations[last][number : number + 1], picture)[0]
-            maps.append(evidence.sum(dim=0).clamp(min=0))
-    return [map.float().cpu().numpy() for map in maps]
+        _, evidence, is_even = summaries[names.index(stages.last)]
+        if is_even.all() or not maps:
+            maps.append(evidence)
+    return maps
 
 
 def features_of(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex
 
 from jaxtyping import Float
 from PIL import Image
@@ -23,6 +23,7 @@ from deepinside.core.results import Detection, Explanation, Segmentation
 from deepinside.core.threads import batches, in_order
 from deepinside.explanations.localizer import Choice, Seen, Views, is_flat, whole_view
 from deepinside.explanations.presets import DEFAULT, AnyLocalizer, localizer_of, name_of
+from deepinside.gradients.targets import listed
 from deepinside.networks.classifier import Classifier
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 # Photos that go through the network together: beyond this, a thread's throughput no longer grows but memory does.
 BATCH = 4
+# Classes of one photo, each with a map and a mask: with more, and several photos at once, they would fill the memory.
+MOST_CLASSES, FEW_CLASSES = 1000, 50
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Outcome:
 def explain(
     classifier: Classifier,
     photo: Photo | Image.Image | ArrayLike | Tensor | str | os.PathLike[str],
-    targets: int | str | Sequence[int | str] | None = None,
+    targets: SupportsIndex | str | Sequence[SupportsIndex | str] | None = None,
     *,
     top: int = 5,
     preset: str | AnyLocalizer = DEFAULT,
@@ -56,7 +59,8 @@ def explain(
     Args:
         classifier: from `load` or `Classifier(...)`.
         photo: a `Photo`, a path, a Pillow image, uint8 RGB (height, width, 3) or a float tensor (3, height, width).
-        targets: the classes to explain, by index, WordNet id or name; by default the `top` likeliest.
+        targets: the classes to explain, by index, WordNet id or name; by default the `top` likeliest. At most
+            `MOST_CLASSES` of them.
         top: how many of the likeliest classes, at most as many as there are.
         preset: how objects are found, a localizer or its name: `"best"` is ours, `"paper"` the paper's own (Sect. 3.1
             and 3.2), and `Paper(layer=..., rule=...)` the paper's with maps of another layer or rectifier rule.
@@ -66,6 +70,7 @@ def explain(
     otherwise it is an error. Raises `DeepInsideError` for that, a photo that cannot be read, unknown classes, or scores
     that are not finite.
     """
+    _check(classifier)
     localizer = localizer_of(preset)
     choice = choice_of(classifier, targets, top)
     photo = as_photo(photo)
@@ -76,7 +81,7 @@ def explain(
 def explain_each(
     classifier: Classifier,
     paths: Iterable[Path],
-    targets: int | str | Sequence[int | str] | None = None,
+    targets: SupportsIndex | str | Sequence[SupportsIndex | str] | None = None,
     *,
     top: int = 5,
     preset: str | AnyLocalizer = DEFAULT,
@@ -89,23 +94,35 @@ def explain_each(
     caller's thread. Rounding depends on the number of threads and on the photos of a batch: maps may differ from those
     of a photo alone in the fifth digit, and now and then a box with them.
     """
+    _check(classifier)
     localizer = localizer_of(preset)
     choice = choice_of(classifier, targets, top)
     work = partial(_outcomes, classifier, localizer, choice, boxes)
+    if (top if targets is None else len(listed(targets))) > FEW_CLASSES:
+        return chain.from_iterable(map(work, ([path] for path in paths)))
     return chain.from_iterable(in_order(work, batches(paths, BATCH)))
 
 
-def choice_of(classifier: Classifier, targets: int | str | Sequence[int | str] | None = None, top: int = 5) -> Choice:
+def choice_of(
+    classifier: Classifier,
+    targets: SupportsIndex | str | Sequence[SupportsIndex | str] | None = None,
+    top: int = 5,
+) -> Choice:
     """The classes asked for, or the `top` likeliest. Raises `DeepInsideError` for unknown ones, and for none."""
     if targets is None and top < 1:
         raise DeepInsideError(f"expected at least one class to explain, got top={top}")
-    named = [targets] if isinstance(targets, (int, str)) else list(targets or ())
+    named = [] if targets is None else listed(targets)
     if targets is not None and not named:
         raise DeepInsideError("expected at least one target class, got none; leave targets out for the likeliest")
     wanted = list(dict.fromkeys(classifier.labels.find(target) for target in named))
 
     def choose(logits: Float[Tensor, " classes"]) -> list[int]:
-        return wanted or logits.topk(min(top, len(logits))).indices.tolist()
+        chosen = wanted or logits.topk(min(top, len(logits))).indices.tolist()
+        if len(chosen) > MOST_CLASSES:
+            raise DeepInsideError(
+                f"expected at most {MOST_CLASSES} classes of a photo at once, got {len(chosen)}; explain them in parts"
+            )
+        return chosen
 
     return choose
 
@@ -133,7 +150,7 @@ def detections(
         raise DeepInsideError(
             f"expected as many labels as the network has classes ({len(seen.logits)}), got {len(classifier.labels)}"
         )
-    probabilities = seen.logits.softmax(dim=0)
+    probabilities = classifier.posterior(seen.logits)
     others = not all(is_flat(map) for map in seen.maps)
     return tuple(
         Detection(
@@ -158,7 +175,16 @@ def segmentations(localizer: AnyLocalizer, seen: Seen, k: int, others: bool) -> 
 
 def _explanation(classifier: Classifier, localizer: AnyLocalizer, photo: Photo, seen: Seen, boxes: bool) -> Explanation:
     found = detections(classifier, localizer, seen, boxes)
-    return Explanation(photo.name, photo.width, photo.height, classifier.name, name_of(localizer), found)
+    link = classifier.link(len(seen.logits))
+    return Explanation(photo.name, photo.width, photo.height, classifier.name, name_of(localizer), found, link)
+
+
+def _check(classifier: Classifier) -> None:
+    if not isinstance(classifier, Classifier):
+        raise DeepInsideError(
+            f"expected a Classifier, got {type(classifier).__name__}; wrap a module as Classifier(module, size=..., "
+            "mean=..., std=...), or call saliency(module, images, targets)"
+        )
 
 
 def _outcomes(

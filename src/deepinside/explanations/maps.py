@@ -6,6 +6,7 @@ A classifier brings class names, and the fast form of a network that it owns.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, SupportsIndex
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from deepinside.networks.classifier import Classifier
 def saliency(
     network: nn.Module | Classifier,
     images: Float[Tensor, "batch channels height width"],
-    targets: Target | Sequence[int | str] | Tensor,
+    targets: Target | Sequence[SupportsIndex | str] | Tensor,
     *,
     layer: str | None = None,
     rule: str = "gradient",
@@ -54,7 +55,7 @@ def saliency(
 def gradient(
     network: nn.Module | Classifier,
     images: Float[Tensor, "batch channels height width"],
-    targets: Target | Sequence[int | str] | Tensor,
+    targets: Target | Sequence[SupportsIndex | str] | Tensor,
     *,
     layer: str | None = None,
     rule: str = "gradient",
@@ -70,13 +71,15 @@ def gradient(
 
 
 def _resolved(
-    network: nn.Module | Classifier, images: Tensor, targets: Target | Sequence[int | str] | Tensor
-) -> tuple[nn.Module, Tensor, int | Sequence[int] | Tensor | Target]:
+    network: nn.Module | Classifier,
+    images: Tensor,
+    targets: Target | Sequence[SupportsIndex | str] | Tensor,
+) -> tuple[nn.Module, Tensor, Any]:
     """A module and targets that it understands."""
     if not isinstance(network, Classifier):
-        return network, images, targets  # type: ignore[return-value]
+        return network, images, targets
     if isinstance(targets, str):
-        targets = network.labels.find(targets)
-    elif isinstance(targets, Sequence) and any(isinstance(target, str) for target in targets):
-        targets = [network.labels.find(target) for target in targets]
-    return network.fast, images, targets  # type: ignore[return-value]
+        return network.fast, images, network.labels.find(targets)
+    if isinstance(targets, Sequence) and any(isinstance(target, str) for target in targets):
+        return network.fast, images, [network.labels.find(target) for target in targets]
+    return network.fast, images, targets

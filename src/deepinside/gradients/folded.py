@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from deepinside.gradients.logits import logits_of
+from deepinside.gradients.running import run, single
 
 # How far the largest output may move, relative to it: single precision rounds differently when sums are reordered.
 TOLERANCE = 1e-4
@@ -59,7 +60,7 @@ def _answer(network: nn.Module, example: Tensor) -> tuple[Tensor, Tensor]:
     """The logits, and the gradient of the largest, on a fresh copy of the example."""
     with torch.enable_grad():
         pixels = example.clone(memory_format=torch.channels_last).requires_grad_()
-        logits = logits_of(network(pixels.clone()), 1)
+        logits = single(logits_of(run(network, pixels.clone()), 1))
         spend(network, once=True)
         (gradient,) = torch.autograd.grad(logits.max(), pixels)
     return logits.detach(), gradient

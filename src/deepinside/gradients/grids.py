@@ -18,7 +18,6 @@ from deepinside.core.errors import DeepInsideError
 
 SMALLEST = 4  # tokens on a side: with fewer, too many shapes would pass for a grid
 PREFIXES = range(9)  # class token, distillation token, registers
-SLACK = 0.08  # relative error of a grid's aspect ratio, for inputs whose sides are no multiples of the patch size
 SQUARE = (1, 1)
 
 
@@ -41,7 +40,7 @@ def find_grid(shape: Sequence[int], size: tuple[int, int] = SQUARE) -> Grid | No
     if len(shape) == 4:
         first, last = Grid(shape[2], shape[3]), Grid(shape[1], shape[2], channels_last=True)
         return min(first, last, key=lambda grid: abs(math.log(max(grid.rows, 1) / max(grid.columns, 1) / aspect)))
-    return _token_grid(shape[1], aspect) if len(shape) == 3 else None
+    return _token_grid(shape[1], size) if len(shape) == 3 else None
 
 
 def as_grid(
@@ -71,12 +70,26 @@ def as_grid(
     return output.permute(0, 3, 1, 2) if grid.channels_last else output
 
 
-def _token_grid(tokens: int, aspect: float) -> Grid | None:
+def _token_grid(tokens: int, size: tuple[int, int]) -> Grid | None:
+    """The grid with the fewest tokens before it; one that has the picture's proportions exactly goes first."""
+    found = []
     for prefix in PREFIXES:
-        rows = round(math.sqrt(max(tokens - prefix, 0) * aspect))
-        columns = (tokens - prefix) // max(rows, 1)
-        slack = 0 if aspect == 1 else SLACK  # a square input has a square grid
-        fits = rows * columns == tokens - prefix and abs(rows / max(columns, 1) / aspect - 1) <= slack
-        if fits and min(rows, columns) >= SMALLEST:
-            return Grid(rows, columns, prefix=prefix)
-    return None
+        count = tokens - prefix
+        rows = round(math.sqrt(max(count, 0) * size[0] / size[1]))
+        columns = count // max(rows, 1)
+        if min(rows, columns) >= SMALLEST and rows * columns == count and _tiles(rows, columns, size):
+            found.append(Grid(rows, columns, prefix=prefix))
+    exact = [grid for grid in found if grid.rows * size[1] == grid.columns * size[0]]
+    return next(iter(exact or found), None)
+
+
+def _tiles(rows: int, columns: int, size: tuple[int, int]) -> bool:
+    """Whether patches of some size, as high as wide, make this grid, with both sides rounded up or both down."""
+    if size[0] == size[1]:
+        return rows == columns
+    (height, width), counts = size, (rows, columns)
+    up = [(side / count, side / (count - 1)) for side, count in zip((height, width), counts, strict=True)]
+    down = [(side / (count + 1), side / count) for side, count in zip((height, width), counts, strict=True)]
+    return rows * width == columns * height or any(
+        max(low for low, _ in ends) < min(high for _, high in ends) for ends in (up, down)
+    )

@@ -168,8 +168,9 @@ def _container(value: Any, memo: dict[int, Any]) -> Any:
 
 def _tensor(value: Tensor) -> Tensor:
     if isinstance(value, nn.Parameter):
-        # Autograd cannot use tensors that were made in inference mode.
-        shared = value.clone() if value.is_inference() else value.detach()
+        # Autograd cannot use tensors that were made in inference mode. `data` has a version counter of its own, so that
+        # a backward pass is not refused because another thread has trained the network in the meantime.
+        shared = value.clone() if value.is_inference() else value.data
         return nn.Parameter(shared, requires_grad=False)
     return value.detach().clone()
 

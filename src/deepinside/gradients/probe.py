@@ -15,22 +15,26 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from deepinside.core.errors import DeepInsideError, nearest
+from deepinside.core.errors import DeepInsideError
 from deepinside.gradients.folded import spend
 from deepinside.gradients.logits import logits_of
+from deepinside.gradients.placement import check_placed, is_doubtful
+from deepinside.gradients.private import independent_copy
 from deepinside.gradients.rectifiers import RectifierRule
-from deepinside.gradients.targets import Score, scores_of
+from deepinside.gradients.running import NetworkError, find_layer, outputs_of, run, single, telling
+from deepinside.gradients.targets import Neuron, Score, scores_of
 
-BEHIND = "model"  # what `Normalized` calls the network behind it
 IMAGE = ""  # the name of the image among the layers, as `named_modules` calls the network itself
 
 Choice = Callable[[Float[Tensor, "batch classes"]], Int[Tensor, "batch k"]]
+Summary = Callable[[str, Float[Tensor, "batch ..."], Float[Tensor, "batch ..."]], Float[Tensor, "_ ..."]]
 
 
 @dataclass(frozen=True)
 class Passes:
     """The scores of every image and their gradients, in the order of the layers asked for.
 
+    Gradients are (batch, k, ...) as the layer's output is (batch, ...), or what a summary has made of them.
     After the activations of these layers come those that were only read. `rectifiers` counts, by spelling, the
     rectifier calls that the rule acted on; nothing under the rule "gradient", which is autograd's own. `others` counts
     the other activation functions that the signal passed, on which no rule acts.
@@ -38,7 +42,7 @@ class Passes:
 
     scores: Float[Tensor, "batch k"]
     activations: tuple[Float[Tensor, "batch ..."], ...]
-    gradients: tuple[Float[Tensor, "batch k ..."], ...]
+    gradients: tuple[Float[Tensor, "_ k ..."], ...]
     rectifiers: Mapping[str, int]
     others: Mapping[str, int]
 
@@ -58,6 +62,7 @@ def look(
     layers: Sequence[str] = (IMAGE,),
     rule: str = "gradient",
     reads: Sequence[str] = (),
+    summary: Summary | None = None,
 ) -> Look:
     """Forward once, then once backward for each of the k classes of every image.
 
@@ -69,21 +74,23 @@ def look(
             begins at the first of them, so a look at a deep layer costs little more than a forward pass.
         rule: how the signal passes rectifiers, one of `rectifiers.RULES`.
         reads: layers whose activations are wanted without gradients, which costs no backward pass.
+        summary: what to keep of the gradient of one class at a layer, given the layer's name, that gradient and the
+            activation, all images together; by default all of it, which for many classes may be more than fits.
 
-    Raises `DeepInsideError` for an unknown layer, outputs that are no logits, scores that are not finite or do not
-    depend on a layer, and a rule that found nothing to act on.
+    Raises `DeepInsideError` for a network that fails on these images, an unknown layer, outputs that are no logits,
+    scores that are not finite or do not depend on a layer, and a rule that found nothing to act on.
     """
     logits, chosen = images.new_empty(0), images.new_empty(0)
 
     def scores(output: object) -> Float[Tensor, "batch k"]:
         nonlocal logits, chosen
-        logits = logits_of(output, len(images))
+        logits = single(logits_of(output, len(images)))
         chosen = classes(logits.detach()) if callable(classes) else classes.to(logits.device)
         chosen = chosen.clone()  # one made in inference mode could not be kept for the backward pass
         _check_classes(chosen, logits)
         return logits.gather(1, chosen)
 
-    passes = _passes(private, images, scores, None, layers, rule, reads)
+    passes = _passes(private, images, _Asked(scores, None, layers, rule, reads, summary or _all_of_it))
     return Look(**vars(passes), logits=logits.detach(), classes=chosen)
 
 
@@ -99,56 +106,104 @@ def look_at(
     Arguments and errors as `look`; k is 1.
     """
     size = (images.shape[2], images.shape[3])
+    doubtful = False
 
     def scores(output: object) -> Float[Tensor, "batch 1"]:
-        return scores_of(score, output, len(images), size)[:, None]
+        nonlocal doubtful
+        doubtful = _is_placed(score) and isinstance(output, Tensor) and is_doubtful(output.shape, size)
+        return single(scores_of(score, output, len(images), size))[:, None]
 
-    return _passes(private, images, scores, getattr(score, "layer", None), layers, rule)
+    passes = _passes(private, images, _Asked(scores, getattr(score, "layer", None), layers, rule))
+    if doubtful and isinstance(score, Neuron):
+        check_placed(private, score.layer, images)
+    return passes
 
 
-def _passes(
-    private: nn.Module,
-    images: Tensor,
-    scores: Callable[[Any], Float[Tensor, "batch k"]],
-    source: str | None,
-    layers: Sequence[str],
-    rule: str,
-    reads: Sequence[str] = (),
-) -> Passes:
+def read_logits(private: nn.Module, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:
+    """The logits alone, without a backward pass. Raises `DeepInsideError` as `look` does."""
+    try:
+        return single(logits_of(outputs_of(private, images), len(images)))
+    except DeepInsideError:
+        with torch.inference_mode(False), torch.enable_grad():  # several outputs have no history without gradients
+            output = run(private, images.detach().clone().requires_grad_())
+            return single(logits_of(output, len(images))).detach()
+
+
+def _is_placed(score: Score) -> bool:
+    """Whether a score is of one position of a grid, so that the grid has to be the picture's."""
+    return isinstance(score, Neuron) and isinstance(score.at, tuple)
+
+
+def _all_of_it(_name: str, gradient: Tensor, _activation: Tensor) -> Tensor:
+    return gradient
+
+
+@dataclass(frozen=True)
+class _Asked:
     """Read `scores` from the output, or from the layer called `source`, and back-propagate each of their columns."""
-    watch = RectifierRule(rule)
-    # Gradients are wanted whatever mode the caller is in, and only for this private copy of the pixels.
-    with torch.inference_mode(False), torch.enable_grad(), _Taps(private, layers, reads, source, watch) as taps:
-        with watch if rule != "gradient" else nullcontext():
-            output = private(taps.image(images))
-            scored = output if source is None else taps.source()
-        table = scores(scored)
+
+    scores: Callable[[Any], Float[Tensor, "batch k"]]
+    source: str | None
+    layers: Sequence[str]
+    rule: str
+    reads: Sequence[str] = ()
+    summary: Summary = _all_of_it
+
+
+def _passes(private: nn.Module, images: Tensor, asked: _Asked) -> Passes:
+    """The lean way, and where the network fails on it, the plain one.
+
+    Lean is channels last, with a graph that begins at the first layer asked for, on weights that are shared. A network
+    may fail on each of these: it flattens with `view`, it registers a hook on a tensor of its own, or another thread
+    changes the weights between its forward and backward pass. So the plain way is what autograd's user would do, with
+    a copy of the weights.
+    """
+    with torch.inference_mode(False), torch.enable_grad():  # whatever mode the caller is in
+        try:
+            return _attempt(private, images, asked, plainly=False)
+        except NetworkError as error:
+            if error.is_exhausted:
+                raise
+        return _attempt(independent_copy(private), images, asked, plainly=True)
+
+
+def _attempt(private: nn.Module, images: Tensor, asked: _Asked, plainly: bool) -> Passes:
+    watch = RectifierRule(asked.rule)
+    with _Taps(private, asked, watch) as taps:
+        with watch if asked.rule != "gradient" else nullcontext():
+            spend(private, once=False)  # whoever reads the output may go back through it
+            output = run(private, taps.image(images, plainly))
+            scored = output if asked.source is None else taps.source()
+        table = asked.scores(scored)
         tapped = taps.in_order()
         columns = table.unbind(dim=1)
-        spend(private, once=len(columns) == 1 and set(layers) == {IMAGE} and not reads)
+        spend(private, once=len(columns) == 1 and set(asked.layers) == {IMAGE} and not asked.reads)
         last = len(columns) - 1
-        backward = [_gradients(column.sum(), tapped, layers, keep=k < last) for k, column in enumerate(columns)]
+        with telling(images):
+            backward = [_gradients(column.sum(), tapped, asked, keep=k < last) for k, column in enumerate(columns)]
     return Passes(
         table.detach(),
-        (*(tensor.detach() for tensor in tapped), *taps.read()),
+        (*(single(tensor.detach()) for tensor in tapped), *map(single, taps.read())),
         tuple(torch.stack(gradients, dim=1) for gradients in zip(*backward, strict=True)),
         dict(watch.rectifiers),
         dict(watch.others),
     )
 
 
-def _gradients(score: Tensor, tapped: Sequence[Tensor], layers: Sequence[str], keep: bool) -> tuple[Tensor, ...]:
+def _gradients(score: Tensor, tapped: Sequence[Tensor], asked: _Asked, keep: bool) -> list[Tensor]:
     gradients: Sequence[Tensor | None] = [None] * len(tapped)
     if score.requires_grad:
         gradients = torch.autograd.grad(score, tapped, retain_graph=keep, allow_unused=True)
-    for gradient, name in zip(gradients, layers, strict=True):
+    kept = []
+    for gradient, activation, name in zip(gradients, tapped, asked.layers, strict=True):
         if gradient is None:
             where = f"layer {name!r}" if name else "the image"
             raise DeepInsideError(
                 f"expected a score that depends on {where}, but no gradient reaches it; take the gradient at a layer "
                 "before the one whose score it is, in a network without detach() between"
             )
-    return tuple(gradient for gradient in gradients if gradient is not None)
+        kept.append(asked.summary(name, single(gradient), single(activation.detach())))
+    return kept
 
 
 def _check_classes(classes: Tensor, logits: Tensor) -> None:
@@ -160,42 +215,27 @@ def _check_classes(classes: Tensor, logits: Tensor) -> None:
         raise DeepInsideError(f"expected classes from 0 to {count - 1}, as many as the network has, got {wrong}")
 
 
-def find_layer(modules: Mapping[str, nn.Module], name: str) -> nn.Module:
-    """The layer of that name; a classifier's own names hold, too, where it lies behind its normalization."""
-    for spelled in (name, f"{BEHIND}.{name}"):
-        if spelled in modules:
-            return modules[spelled]
-    known = [known.removeprefix(f"{BEHIND}.") for known in modules]
-    raise DeepInsideError(f"expected the name of a layer, got {name!r}; {nearest(name, known)}")
-
-
 class _Taps:
     """Reads the outputs of named layers while a network runs; the hooks live as long as the `with` block.
 
     Layers are read as leaves that gradients reach; `source` is read as it is, for a score to be taken of it.
     """
 
-    def __init__(
-        self,
-        private: nn.Module,
-        layers: Sequence[str],
-        reads: Sequence[str],
-        source: str | None,
-        watch: RectifierRule,
-    ):
-        self._layers = tuple(layers)
-        self._reads = tuple(reads)
-        self._source = source
+    def __init__(self, private: nn.Module, asked: _Asked, watch: RectifierRule):
+        self._layers = tuple(asked.layers)
+        self._reads = tuple(asked.reads)
+        self._source = asked.source
         self._watch = watch
         self._tapped: dict[str, Tensor] = {}
         self._seen: dict[str, Tensor] = {}
         self._scored: Tensor | None = None
+        self._names = dict.fromkeys((*self._layers, *self._reads, self._source))
         modules = dict(private.named_modules())
-        self._modules = {name: find_layer(modules, name) for name in (*layers, *reads, source) if name is not None}
+        self._modules = {name: find_layer(modules, name) for name in self._names if name is not None}
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
 
     def __enter__(self) -> _Taps:
-        for name in dict.fromkeys((*self._layers, *self._reads, self._source)):
+        for name in self._names:
             if name:  # neither the image nor the network itself
                 self._handles.append(self._modules[name].register_forward_hook(self._hook(name)))
         return self
@@ -204,9 +244,10 @@ class _Taps:
         for handle in self._handles:
             handle.remove()
 
-    def image(self, images: Tensor) -> Tensor:
-        """The pixels to feed: a private copy, a leaf of the graph only if the image is among the layers."""
-        pixels = images.detach().clone(memory_format=torch.channels_last)
+    def image(self, images: Tensor, plainly: bool) -> Tensor:
+        """The pixels to feed: a private copy, a leaf of the graph only if the image is among the layers, or plainly."""
+        layout = torch.contiguous_format if plainly else torch.channels_last
+        pixels = images.detach().clone(memory_format=layout).requires_grad_(plainly)
         return self._tap(IMAGE, pixels) if IMAGE in self._layers else pixels
 
     def in_order(self) -> tuple[Tensor, ...]:

@@ -9,16 +9,19 @@ Images are RGB in [0, 1], (batch, 3, height, width); networks return logits, (ba
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import SupportsIndex
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.gradients.grids import as_grid
-from deepinside.gradients.private import borrowed
+from deepinside.gradients.placement import check_placed, is_doubtful
+from deepinside.gradients.private import borrowed, original_of, private_view
 from deepinside.gradients.probe import IMAGE, look, look_at
-from deepinside.gradients.targets import Target
+from deepinside.gradients.targets import Neuron, Target
 
 # Images of 224 x 224 pixels that go through the network at a time: beyond this, CPU throughput no longer grows but
 # memory does. Of larger ones fewer go, so that the memory stays the same.
@@ -28,7 +31,7 @@ CHUNK = 16
 def saliency(
     network: nn.Module,
     images: Float[Tensor, "batch 3 height width"],
-    targets: Target | Sequence[int] | Tensor,
+    targets: Target | Sequence[SupportsIndex] | Tensor,
     *,
     layer: str | None = None,
     rule: str = "gradient",
@@ -40,7 +43,8 @@ def saliency(
         images: RGB in [0, 1].
         targets: the class to explain: one for all images, one for each image (batch,), or several for each
             image (batch, k), for which the network still runs forward only once. Or a score: a `Neuron`, `At` a layer,
-            or any function from what the network returns to one number per image, (batch,).
+            or any function from what the network returns to one number per image, (batch,). A function of your own may
+            know its images, so all of them go through the network at once.
         layer: where the gradient is taken, a name from `named_modules`; by default at the image. It needs a grid:
             maps, or tokens, of which the largest magnitude over channels is taken likewise.
         rule: how the backward pass goes through rectifiers: `"gradient"`, `"deconvnet"` or `"guided"` (Sect. 4).
@@ -50,8 +54,9 @@ def saliency(
         negative, in logits per unit of color. At a layer, (batch, rows, columns) of its own grid.
 
     Raises:
-        DeepInsideError: targets or layers that do not fit, outputs that are no logits, scores that are not finite,
-            and a rule that cannot act on this network, since it has no rectifiers or runs them out of reach.
+        DeepInsideError: a network that fails on these images, targets or layers that do not fit, layers whose
+            positions are not those of the picture, outputs that are no logits, scores that are not finite, and a rule
+            that cannot act on this network, since it has no rectifiers or runs them out of reach.
 
     >>> from deepinside import Neuron
     >>> network = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -64,14 +69,17 @@ def saliency(
     if layer is None:
         return largest_magnitude(gradients)
     leading = gradients.shape[: 2 if _are_several(targets) else 1]
-    maps = as_grid(gradients.flatten(0, len(leading) - 1), (images.shape[2], images.shape[3]))
+    size = (images.shape[2], images.shape[3])
+    if is_doubtful(gradients.shape[len(leading) - 1 :], size):
+        check_placed(private_view(original_of(network)), layer, images)
+    maps = as_grid(gradients.flatten(0, len(leading) - 1), size)
     return largest_magnitude(maps).reshape(*leading, *maps.shape[2:])
 
 
 def gradient(
     network: nn.Module,
     images: Float[Tensor, "batch 3 height width"],
-    targets: Target | Sequence[int] | Tensor,
+    targets: Target | Sequence[SupportsIndex] | Tensor,
     *,
     layer: str | None = None,
     rule: str = "gradient",
@@ -87,6 +95,7 @@ def gradient(
     size = chunk_size(images)
     with borrowed(network, images, rule) as private:
         if callable(targets):
+            size = size if isinstance(targets, Neuron) else len(images)
             scored = [look_at(private, some, targets, where, rule).gradients[0] for some in images.split(size)]
             return torch.cat(scored)[:, 0]
         classes = _class_table(targets, len(images))
@@ -161,16 +170,23 @@ def _check_images(images: Tensor) -> None:
         )
 
 
-def _are_several(targets: Target | Sequence[int] | Tensor) -> bool:
+def _are_several(targets: Target | Sequence[SupportsIndex] | Tensor) -> bool:
     """Whether the caller asked for several maps per image."""
-    return not callable(targets) and torch.as_tensor(targets).ndim == 2
+    return not callable(targets) and _as_tensor(targets).ndim == 2
 
 
-def _class_table(targets: int | str | Sequence[int] | Tensor, batch: int) -> Int[Tensor, "batch k"]:
+def _as_tensor(targets: object) -> Tensor:
+    """Class numbers of Python, NumPy or PyTorch. Raises `DeepInsideError` for names and for unequal lists."""
+    try:
+        return torch.as_tensor(np.asarray(targets) if isinstance(targets, (list, tuple)) else targets)
+    except (TypeError, ValueError, RuntimeError):
+        pass
+    raise DeepInsideError(f"expected class numbers, since a module has no class names, got {targets!r}")
+
+
+def _class_table(targets: object, batch: int) -> Int[Tensor, "batch k"]:
     """Targets in any accepted form -> (batch, k)."""
-    if isinstance(targets, str):
-        raise DeepInsideError(f"expected class numbers, since a module has no class names, got {targets!r}")
-    table = torch.as_tensor(targets)
+    table = _as_tensor(targets)
     if table.is_floating_point() or table.dtype == torch.bool:
         raise DeepInsideError(f"expected class numbers as targets, got values of type {table.dtype}")
     if table.ndim == 0:

@@ -8,15 +8,15 @@ attribute `layer`, it is called with the output of that layer in place of the ne
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, SupportsIndex, TypeAlias
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deepinside.core.errors import DeepInsideError
+from deepinside.core.errors import DeepInsideError, brief
 from deepinside.gradients.grids import SQUARE, as_grid, find_grid
 
 Score = Callable[[Any], Float[Tensor, " batch"]]
@@ -95,8 +95,20 @@ class At:
         return self.score(activation)
 
 
-# What can be explained: a class by index, or by name where labels are at hand, a `Neuron`, or any other score.
-Target: TypeAlias = int | str | Neuron | Score
+# What can be explained: a class by index (an integer of Python, NumPy or PyTorch), or by name where labels are at hand,
+# a `Neuron`, or any other score.
+Target: TypeAlias = SupportsIndex | str | Neuron | Score
+
+
+def listed(targets: Any) -> list[Any]:
+    """One target or several as a list, also those of NumPy and PyTorch.
+
+    >>> listed(3), listed(torch.tensor([1, 2])), listed("dog")
+    ([3], [1, 2], ['dog'])
+    """
+    if hasattr(targets, "tolist"):
+        targets = targets.tolist()
+    return list(targets) if isinstance(targets, Iterable) and not isinstance(targets, str) else [targets]
 
 
 def read_neuron(text: str, at: Literal["mean", "max"] = "max") -> Neuron:
@@ -121,7 +133,15 @@ def applied(score: Score, output: Any, picture: tuple[int, int]) -> Any:
 
 def scores_of(score: Score, output: Any, batch: int, picture: tuple[int, int] = SQUARE) -> Float[Tensor, " batch"]:
     """What a score makes of an output. Raises `DeepInsideError` unless that is one finite number per image."""
-    scores = applied(score, output, picture)
+    try:
+        scores = applied(score, output, picture)
+    except DeepInsideError:
+        raise
+    except Exception as error:
+        came = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+        raise DeepInsideError(
+            f"the score failed on the output {came} of {batch} images ({type(error).__name__}: {brief(error)})"
+        ) from error
     if not isinstance(scores, torch.Tensor) or scores.shape != (batch,):
         came = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
         raise DeepInsideError(f"expected the score to return one number for each of {batch} images, got {came}")

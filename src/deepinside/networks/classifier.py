@@ -7,41 +7,61 @@ Its first layer is the normalization, so that it maps RGB in [0, 1] to logits an
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, Union
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from PIL.Image import Resampling
 from torch import Tensor, nn
 
-from deepinside.core.errors import DeepInsideError, brief
+from deepinside.core.errors import DeepInsideError, brief, named
 from deepinside.core.geometry import Frame
 from deepinside.core.images import Photo, view
-from deepinside.core.labels import Labels
+from deepinside.core.labels import Labels, as_labels
 from deepinside.gradients.private import Snapshot, independent_copy
-from deepinside.networks.layers import Layer, Stages, find_stages, list_layers
+from deepinside.gradients.running import home
+from deepinside.networks.layers import Layer, Stages, find_stages, input_channels, list_layers
 from deepinside.networks.normalized import Normalized
 from deepinside.networks.weights import digest
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+Values: TypeAlias = Union["ArrayLike", Tensor]  # a number, or one for each channel
+
+# How logits become probabilities, over the last axis.
+LINKS: Mapping[str, Callable[[Tensor], Tensor]] = {"softmax": partial(torch.softmax, dim=-1), "sigmoid": torch.sigmoid}
 
 
 class Classifier:
     """A network that maps RGB in [0, 1] to logits, what its classes are called, and the size it wants.
 
     Args:
-        module: any `nn.Module` that returns logits, alone, in a tuple, a dict or as `.logits`.
-        labels: class names in the order of the logits, or a `Labels`; without them, classes are numbers.
+        module: any `nn.Module` that returns logits, alone, in a tuple, a dict or as `.logits`; on any device, and in
+            any precision.
+        labels: class names in the order of the logits, a dictionary of names and numbers, a file of them, or a
+            `Labels`; without them, classes are numbers.
         size: the pixels the network wants, one number for a square or (height, width).
-        mean, std: the normalization the module was trained with, for RGB in [0, 1]. By default none: the module
-            takes RGB in [0, 1] as it is. A mean image (3, height, width) is subtracted pixel by pixel.
+        mean, std: the normalization the module was trained with, for pixels in [0, 1], a number for each channel; so
+            they tell how many channels there are. By default none: the module takes [0, 1] as it is, RGB unless its
+            first layer takes another number of channels. A mean image (channels, height, width) is subtracted pixel
+            by pixel.
         name: what reports call it.
         resample: how photos are resized to `size`.
         frozen: whether to take a copy of the module as it is now, a snapshot, and keep it in a fast form. Otherwise
             every call answers for the module as it is at that moment.
+        probabilities: how logits become probabilities: `"softmax"` where a picture shows one of the classes,
+            `"sigmoid"` where it may show any of them. By default softmax, and sigmoid for a network with one logit.
 
     Attributes:
+        channels: how many channels the network takes.
         notes: remarks for the user about how it was loaded, such as a damaged checkpoint that was passed over.
 
-    Raises `DeepInsideError` for a size, mean or std that make no sense.
+    Raises `DeepInsideError` for a size, mean, std, labels or probabilities that make no sense.
 
     >>> classifier = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2)), labels=["cat", "dog"], size=8)
     >>> classifier.labels.find("dog"), classifier.size
@@ -52,28 +72,25 @@ class Classifier:
         self,
         module: nn.Module,
         *,
-        labels: Labels | Sequence[str] = (),
-        size: int | tuple[int, int] = 224,
-        mean: Sequence[float] | Float[Tensor, "3 _ _"] = (0.0, 0.0, 0.0),
-        std: Sequence[float] = (1.0, 1.0, 1.0),
+        labels: Labels | Sequence[str] | Mapping[Any, Any] | str | os.PathLike[str] = (),
+        size: SupportsIndex | Sequence[SupportsIndex] = 224,
+        mean: Values | None = None,
+        std: Values | None = None,
         name: str | None = None,
         resample: Resampling = Resampling.BICUBIC,
         frozen: bool = False,
+        probabilities: str | None = None,
     ):
-        if len(mean) != 3 or len(std) != 3 or not all(value > 0 for value in std):
-            raise DeepInsideError(
-                f"expected a mean and a positive std for each of R, G and B, got {list(mean)}, {list(std)}"
-            )
-        height, width = (size, size) if isinstance(size, int) else size
-        if height < 1 or width < 1:
-            raise DeepInsideError(f"expected a size of at least 1 x 1 pixel, got {size}")
-        if isinstance(mean, Tensor) and mean.shape[1:] != (height, width):
-            raise DeepInsideError(f"expected a mean image of {height} x {width} pixels, got {tuple(mean.shape)}")
-        self._network = Normalized(independent_copy(module) if frozen else module, mean, std)
-        self.labels = labels if isinstance(labels, Labels) else Labels.of(labels)
-        self.size = (height, width)
+        self.size = checked_size(size)
+        average, spread = _checked_normalization(mean, std, input_channels(module, self.size), self.size)
+        self._network = Normalized(independent_copy(module) if frozen else module, average, spread)
+        self.channels = len(spread)
+        self.labels = as_labels(labels)
         self.name = name or type(module).__name__
         self.resample = resample
+        if probabilities is not None:
+            named(probabilities, LINKS, "a kind of probabilities")
+        self._link = probabilities
         self.notes: tuple[str, ...] = ()
         self._snapshot: Snapshot | None = None
         self._stages: dict[tuple[int, int], Stages] = {}  # of the snapshot
@@ -130,20 +147,39 @@ class Classifier:
     def stages(self, larger: tuple[int, int]) -> Stages:
         """The layers that localization looks at, found by running the network; `larger` is a size to try as well."""
         if self._snapshot is None:
-            return find_stages(self._network, self.size, larger)
+            return find_stages(self._network, self.size, larger, self.channels)
         if larger not in self._stages:
-            self._stages[larger] = find_stages(self._network, self.size, larger)
+            self._stages[larger] = find_stages(self._network, self.size, larger, self.channels)
         return self._stages[larger]
 
     def layers(self) -> list[Layer]:
         """The layers that one can look at, by the names of the module that was given."""
-        return list_layers(self._network.model, self.size)
+        return list_layers(self._network.model, self.size, self.channels)
 
-    def whole(self, photo: Photo) -> tuple[Frame, Float[Tensor, "1 3 height width"]]:
+    def link(self, classes: int) -> str:
+        """How so many logits become probabilities: `"softmax"` or `"sigmoid"`."""
+        return self._link or ("sigmoid" if classes == 1 else "softmax")
+
+    def posterior(self, logits: Float[Tensor, "*batch classes"]) -> Float[Tensor, "*batch classes"]:
+        """The probabilities of all classes, in [0, 1].
+
+        >>> Classifier(nn.Identity()).posterior(torch.tensor([0.0]))
+        tensor([0.5000])
+        """
+        return LINKS[self.link(logits.shape[-1])](logits)
+
+    def view(self, photo: Photo, frame: Frame) -> Float[Tensor, "1 channels height width"]:
+        """The frame's region of a photo as the network is shown it, in [0, 1], before its normalization.
+
+        Raises `DeepInsideError` for a photo without the channels that the network takes.
+        """
+        return view(photo, frame, self.resample, self.channels)
+
+    def whole(self, photo: Photo) -> tuple[Frame, Float[Tensor, "1 channels height width"]]:
         """The whole photo, resized to the network's size on its device, and the frame that places it in the photo."""
         height, width = self.size
         frame = Frame.whole(photo.width, photo.height, width=width, height=height)
-        return frame, view(photo, frame, self.resample).to(self.device)
+        return frame, self.view(photo, frame).to(self.device)
 
     @property
     def parameter_count(self) -> int:
@@ -156,5 +192,39 @@ class Classifier:
 
     @property
     def device(self) -> torch.device:
-        """The device of the network's normalization, and so of its input."""
-        return self._network.mean.device
+        """The device that the network computes on."""
+        return home(self._network.model)[0]
+
+
+def checked_size(size: SupportsIndex | Sequence[SupportsIndex]) -> tuple[int, int]:
+    """A size as (height, width). Raises `DeepInsideError` unless it is one or two positive integers of any library."""
+    sides = np.asarray(size)
+    height, width = (sides, sides) if sides.ndim == 0 else sides if sides.shape == (2,) else (0, 0)
+    if not np.issubdtype(sides.dtype, np.integer) or height < 1 or width < 1:
+        raise DeepInsideError(f"expected a size of at least 1 x 1 pixel, one integer or (height, width), got {size}")
+    return int(height), int(width)
+
+
+def _checked_normalization(
+    mean: Values | None, std: Values | None, channels: int, size: tuple[int, int]
+) -> tuple[Tensor, list[float]]:
+    """The mean, (channels, 1, 1) or an image, and the std of each channel; `channels` where neither says how many."""
+    given = [None if values is None else torch.as_tensor(values, dtype=torch.float32).cpu() for values in (mean, std)]
+    channels = next((len(values) for values in given if values is not None and values.ndim), channels)
+    average, spread = (
+        torch.full((channels,), default) if values is None else values.expand(channels) if not values.ndim else values
+        for values, default in zip(given, (0.0, 1.0), strict=True)
+    )
+    if spread.ndim != 1 or len(average) != len(spread) or not bool((spread > 0).all()):
+        raise DeepInsideError(
+            "expected a mean and a positive std for each channel, such as R, G and B, got "
+            f"{'a mean image' if average.ndim == 3 else average.tolist()}, {spread.tolist()}"
+        )
+    if average.ndim == 1:
+        average = average[:, None, None]
+    elif average.ndim != 3 or average.shape[1:] not in (size, (1, 1)):
+        raise DeepInsideError(
+            f"expected a mean image of {size[0]} x {size[1]} pixels, (channels, height, width), got "
+            f"{tuple(average.shape)}"
+        )
+    return average, spread.tolist()

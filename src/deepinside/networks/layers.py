@@ -8,13 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
+from deepinside.core.errors import DeepInsideError
 from deepinside.gradients.grids import SMALLEST, find_grid
+from deepinside.gradients.placement import is_doubtful, misplaced
 from deepinside.gradients.private import private_view
+from deepinside.gradients.running import outputs_of
+
+Shapes: TypeAlias = list[tuple[str, Sequence[int]]]  # of layers, by name
+
 
 NEAR = 1.35  # a grid counts as one of stride s if it is within this factor of it
 
@@ -33,7 +39,8 @@ class Layer:
 class Stages:
     """The layers that localization looks at; None where a network has no such layer.
 
-    `fine` is the last block at stride 8, `middle` the last at stride 16 (or the one halfway on its last grid, where the
+    `fine` is the last block at stride 8 (or, without one, the last layer between the strides 4 and 16), `middle` the
+    last at stride 16 (or the one halfway on its last grid, where the
     network ends at that stride, as a ViT does, or before it), `last` the last layer with a grid. `any_size` says
     whether larger images fit too.
     """
@@ -52,42 +59,74 @@ class Stages:
         return tuple(dict.fromkeys(name for name in (self.fine, self.middle) if name))
 
 
-def find_stages(network: nn.Module, size: tuple[int, int], larger: tuple[int, int]) -> Stages:
-    """The stages of a network for images of `size`, found by running it once, on a private copy."""
+def find_stages(network: nn.Module, size: tuple[int, int], larger: tuple[int, int], channels: int = 3) -> Stages:
+    """The stages of a network for images of `size`, found by running it, on a private copy."""
     private = private_view(network)
-    blank = _blank(private, size)
-    seen = [(name, side) for name, shape in _shapes(private, blank) if (side := _coarse(shape, size))]
+    blank = torch.zeros(1, channels, *size)
+    seen = [(name, side) for name, shape in _placed(private, blank) if (side := _coarse(shape, size))]
     if not seen:
         return Stages(None, None, None, False)
     children = _children_of_sequences(private)
     blocks = [(name, side) for name, side in seen if name in children] or seen
     last, final = seen[-1]
     fine, _ = _at_stride(blocks, size[0] / 8)
+    if not fine:
+        fine = [name for name, side in seen if size[0] / 16 * NEAR < side < size[0] / 4 * NEAR]
     names, side = _at_stride(blocks, size[0] / 16)
     if not names:  # a network for small pictures
         names, side = [name for name, each in blocks if each == final], final
     middle = None
     if names:
         middle = names[(len(names) - 1) // 2] if side == final else names[-1]
-    return Stages(fine[-1] if fine else None, middle, last, _runs(private, blank, larger))
+    any_size = _runs(private, blank.new_zeros(1, channels, *larger))
+    return Stages(fine[-1] if fine else None, middle, last, any_size)
 
 
-def list_layers(network: nn.Module, size: tuple[int, int]) -> list[Layer]:
+def list_layers(network: nn.Module, size: tuple[int, int], channels: int = 3) -> list[Layer]:
     """The layers that run for an image of (height, width), in the order in which they finish, on a private copy.
 
-    Layers that return no tensor are left out. One that runs more than once stands where it ran last.
+    Layers that return no tensor are left out. One that runs more than once stands where it ran last. A grid is named
+    only where its rows and columns are those of the picture (`placement`).
 
     >>> list_layers(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), (8, 8))[0]
     Layer(name='0', kind='Conv2d', shape=(8, 6, 6), grid=(6, 6))
     """
     private = private_view(network)
+    blank = torch.zeros(1, channels, *size)
     kinds = {name: type(module).__name__ for name, module in private.named_modules()}
+    shapes = _shapes(private, blank)
+    placed = {name for name, _ in _placed(private, blank, shapes)}
     layers: dict[str, Layer] = {}
-    for name, shape in _shapes(private, _blank(private, size)):
-        grid = find_grid(shape, size)
+    for name, shape in shapes:
+        grid = find_grid(shape, size) if name in placed else None
         layers.pop(name, None)
         layers[name] = Layer(name, kinds[name], tuple(shape[1:]), grid and (grid.rows, grid.columns))
     return list(layers.values())
+
+
+def input_channels(network: nn.Module, size: tuple[int, int]) -> int:
+    """How many channels a network takes, as far as its layers tell: 3 unless no layer fits that.
+
+    The first convolution tells, or else the first dense layer, if it takes all pixels.
+
+    >>> input_channels(nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU()), (8, 8))
+    1
+    """
+    convolutions = [module.in_channels for module in network.modules() if isinstance(module, nn.Conv2d)]
+    if convolutions:
+        return 3 if 3 in convolutions else convolutions[0]
+    inputs = next((module.in_features for module in network.modules() if isinstance(module, nn.Linear)), 0)
+    channels, rest = divmod(inputs, size[0] * size[1])
+    return channels if channels and not rest else 3
+
+
+def _placed(private: nn.Module, blank: Tensor, shapes: Shapes | None = None) -> Shapes:
+    """The layers and shapes but for those whose grid is not that of the picture."""
+    size = (blank.shape[2], blank.shape[3])
+    shapes = _shapes(private, blank) if shapes is None else shapes
+    doubtful = any(is_doubtful(shape, size) for _, shape in shapes)
+    wrong = misplaced(private, blank) if doubtful else set()
+    return [(name, shape) for name, shape in shapes if name not in wrong]
 
 
 def _coarse(shape: Sequence[int], size: tuple[int, int]) -> int | None:
@@ -98,9 +137,9 @@ def _coarse(shape: Sequence[int], size: tuple[int, int]) -> int | None:
     return grid.rows if grid.rows < size[0] and grid.columns < size[1] else None
 
 
-def _shapes(private: nn.Module, blank: Tensor) -> list[tuple[str, Sequence[int]]]:
+def _shapes(private: nn.Module, blank: Tensor) -> Shapes:
     """The shapes that layers return for one image, in the order in which they finish."""
-    seen: list[tuple[str, Sequence[int]]] = []
+    seen: Shapes = []
 
     def hook(name: str, output: object) -> None:
         if isinstance(output, Tensor) and output.ndim > 1 and len(output) == 1:
@@ -112,17 +151,11 @@ def _shapes(private: nn.Module, blank: Tensor) -> list[tuple[str, Sequence[int]]
         if name
     ]
     try:
-        with torch.no_grad():
-            private(blank)
+        outputs_of(private, blank)
     finally:
         for handle in handles:
             handle.remove()
     return seen
-
-
-def _blank(private: nn.Module, size: tuple[int, int]) -> Float[Tensor, "1 3 height width"]:
-    parameter = next(iter([*private.parameters(), *private.buffers()]), torch.zeros(()))
-    return torch.zeros(1, 3, *size, device=parameter.device, dtype=parameter.dtype)
 
 
 def _children_of_sequences(network: nn.Module) -> set[str]:
@@ -143,10 +176,9 @@ def _at_stride(blocks: list[tuple[str, int]], wanted: float) -> tuple[list[str],
     return [name for name, each in blocks if each == side], side
 
 
-def _runs(private: nn.Module, blank: Tensor, size: tuple[int, int]) -> bool:
+def _runs(private: nn.Module, blank: Tensor) -> bool:
     try:
-        with torch.no_grad():
-            private(blank.new_zeros(1, 3, *size))
-    except Exception:  # networks of a fixed size say so in their own ways
+        outputs_of(private, blank)
+    except DeepInsideError:  # networks of a fixed size say so in their own ways
         return False
     return True
