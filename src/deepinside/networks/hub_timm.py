@@ -18,6 +18,8 @@ from deepinside.networks.downloads import from_hugging_face, from_torch_hub
 from deepinside.networks.heads import count_classes, outline
 from deepinside.networks.weights import Match, fill, fill_in_order, fits, matching, misfit, read_weights
 
+SEED = 0x6A09_E667_F3BC_C908  # one that nobody trains with, since random weights are told by being equal
+
 
 def load_timm(name: str, weights: Path | None) -> Classifier:
     """The classifier of a name such as `resnet50` or `resnet50.a1_in1k`, with published weights or those of a file.
@@ -107,12 +109,10 @@ def _counts(name: str, state: Mapping[str, Tensor]) -> list[int]:
     config = _config(name)
     published = (config.num_classes if config else 0) or 1000
     count = count_classes(lambda classes: timm.create_model(name, num_classes=classes), state)
-    if count is None:
-        heads = [value for key, value in state.items() if re.search(r"(head|fc|classifier)\b.*weight$", key)]
-        return list(dict.fromkeys([published, *(len(head) for head in heads[-1:] if head.ndim)]))
-    # Some published weights have an extra class, which the builder removes.
-    offset = (config.label_offset or 0) if config else 0
-    return [published] if count == published + offset else [count]
+    if count is not None:
+        return [count]
+    heads = [value for key, value in state.items() if re.search(r"(head|fc|classifier)\b.*weight$", key)]
+    return list(dict.fromkeys([published, *(len(head) for head in heads[-1:] if head.ndim)]))
 
 
 def _converted(name: str, classes: int, state: Mapping[str, Tensor], plain: nn.Module) -> nn.Module:
@@ -120,14 +120,12 @@ def _converted(name: str, classes: int, state: Mapping[str, Tensor], plain: nn.M
 
     Raises whatever the builder raises, and `ValueError` where it leaves a random weight as it was.
     """
-    config = getattr(plain, "pretrained_cfg", None) or {}
     overlay = {"state_dict": dict(state), "num_classes": classes}
-    if classes != config.get("num_classes"):
-        overlay["label_offset"] = 0
     network = _built(name, classes, pretrained=True, pretrained_cfg_overlay=overlay)
     network.pretrained_cfg.pop("state_dict", None)  # type: ignore[operator, union-attr]
     for (key, value), before in zip(network.named_parameters(), plain.parameters(), strict=True):
-        if torch.equal(value, before) and value.numel() > 1 and value.std() > 0:
+        is_random = not bool((before == before.flatten()[0]).all())
+        if is_random and torch.equal(value, before):
             raise ValueError(f"nothing for {key}")
     return network
 
@@ -137,7 +135,7 @@ def _built(name: str, classes: int, **options: object) -> nn.Module:
     import timm
 
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(SEED)
         network: nn.Module = timm.create_model(name, num_classes=classes, **options)
     return network
 
