@@ -18,7 +18,7 @@ def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
     rng, lines = np.random.default_rng(0), ["image,label,x0,y0,x1,y1"]
     for split, count in (("train", 12), ("val", 3)):
-        for name, color in (("ant <small>", (220, 40, 40)), ("bee & co", (40, 40, 220))):
+        for name, color in (("ant <small> $x_{y$", (220, 40, 40)), ("bee & co", (40, 40, 220))):
             (root / split / name).mkdir(parents=True)
             for i in range(count):
                 picture = rng.integers(90, 160, (40, 40, 3))

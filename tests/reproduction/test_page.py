@@ -6,6 +6,7 @@ import re
 
 from PIL import Image
 
+from deepinside.reproduction.page import write_page
 from helpers import Page
 
 
@@ -32,4 +33,11 @@ def test_every_section_of_the_paper_stands_beside_the_papers_figures(made):
         assert figure in page.text
     for floor in ("A centered box of half the area", "The whole image"):
         assert floor in page.text
-    assert "ant <small>" in page.text, "names are text, not markup"
+    assert "ant <small> $x_{y$" in page.text, "names are text, not markup"
+
+
+def test_the_page_is_written_whatever_names_hold(tmp_path, monkeypatch, unchecked):
+    monkeypatch.setattr("deepinside.reproduction.page.page", lambda *_: "<p>a\x00b \udce9 \x1b[31m 柴犬</p>\n")
+    path = write_page(tmp_path / "report.html", None, None, None, None)
+    assert path.read_text(encoding="utf-8") == "<p>a\\x00b \\xe9 \\x1b[31m 柴犬</p>\n"
+    assert [each.name for each in tmp_path.iterdir()] == ["report.html"]

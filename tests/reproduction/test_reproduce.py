@@ -74,3 +74,11 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, monkeypatch, unchecke
     monkeypatch.setattr("deepinside.reproduction.page.page", lambda *_: "")
     with pytest.raises(DeepInsideError, match="expected a place to write the report"):
         write_page(tmp_path / "file" / "report.html", SETUP, None, None, None)
+
+
+@pytest.mark.parametrize("name", ["report.html", "localization.json"])
+def test_files_that_cannot_be_written_are_told_before_the_training(root, tmp_path, monkeypatch, name):
+    monkeypatch.setattr("deepinside.reproduction.reproduce.train", lambda *_: pytest.fail("it trains"))
+    (tmp_path / name).mkdir()
+    with pytest.raises(DeepInsideError, match=f"{name}: expected a file to write, found a folder"):
+        list(reproduce(root, tmp_path, SETUP))

@@ -21,7 +21,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from deepinside.core import escape
 from deepinside.core.errors import writing
+from deepinside.core.files import atomic_write
 from deepinside.core.images import Photo, as_photo
 from deepinside.core.results import Explanation
 from deepinside.evaluation.metrics import Estimate
@@ -63,8 +65,9 @@ class Findings:
 
 def write_page(path: Path, setup: Setup, trained: Trained, classifier: Classifier, findings: Findings) -> Path:
     """Write the report. Raises `DeepInsideError` where that cannot be done."""
-    with writing(path, "the report"):
-        path.write_text(page(setup, trained, classifier, findings), encoding="utf-8")
+    content = escape.xml(page(setup, trained, classifier, findings))  # HTML forbids about what XML forbids
+    with writing(path, "the report"), atomic_write(path) as part:
+        part.write_text(content, encoding="utf-8")
     return path
 
 
@@ -74,7 +77,7 @@ def page(setup: Setup, trained: Trained, classifier: Classifier, findings: Findi
         loader=PackageLoader("deepinside.reproduction"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["percent"] = lambda fraction: f"{100 * fraction:.1f}%"
-    names = [classifier.labels.name(index) for index in range(len(classifier.labels))]
+    names = [escape.terminal(classifier.labels.name(index)) for index in range(len(classifier.labels))]
     return environment.get_template("reproduction.html").render(
         setup=setup,
         recipe=setup.recipe,
@@ -132,7 +135,7 @@ def rules_figure(looked: Sequence[Looked]) -> Figure:
         axes.set_title(title, fontsize=10)
     for row, one in zip(grid, looked, strict=True):
         row[0].imshow(one.image.permute(1, 2, 0).numpy())
-        row[0].set_ylabel(one.explanation.objects[0].label[:20], fontsize=8)
+        row[0].set_ylabel(escape.figure(one.explanation.objects[0].label[:20]), fontsize=8)
         for axes, rule in zip(row[1:], rules, strict=True):
             map = one.rules[rule]
             axes.imshow(map, cmap="gray", vmin=0, vmax=max(float(np.quantile(map, 0.995)), 1e-12))
@@ -165,7 +168,7 @@ def _estimate(figure: Estimate | None) -> str:
 
 def _caption(one: Looked) -> str:
     seen = one.explanation.objects[0]
-    return f"labeled {one.truth}; the network says {seen.label}, {seen.probability:.0%}"
+    return escape.terminal(f"labeled {one.truth}; the network says {seen.label}, {seen.probability:.0%}")
 
 
 def _inlined(figure: Figure) -> str:

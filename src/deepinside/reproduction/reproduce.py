@@ -14,6 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deepinside.class_images.ascent import class_image
+from deepinside.core.errors import check_writable
+from deepinside.core.files import clear_leftovers
 from deepinside.core.geometry import Frame
 from deepinside.core.images import Photo, view
 from deepinside.core.progress import Note, Progress
@@ -67,8 +69,14 @@ def reproduce(
         resources: as for `train`.
 
     Yields the events of `train`, then notes and progress, and at last the `Report`; in processes that do not lead,
-    nothing. Raises `DeepInsideError` as `train` does, and before the training for boxes that cannot be read.
+    nothing. Raises `DeepInsideError` as `train` does, and before the training for boxes that cannot be read and for
+    files that cannot be written.
     """
+    page, figures = out / "report.html", out / "localization.json"
+    if leads():
+        check_writable(page)
+        check_writable(figures)
+        clear_leftovers(out)
     samples = _samples(root) if leads() else []
     trained: Trained | None = None
     for event in train(root, out / "run", setup, resources):
@@ -81,8 +89,8 @@ def reproduce(
     classifier = load(str(out / "run"))
     findings = yield from findings_of(classifier, trained.validation, samples, extent or Extent(), setup.seed)
     if findings.evaluation is not None:
-        write_json(findings.evaluation, out / "localization.json")
-    page = write_page(out / "report.html", setup, trained, classifier, findings)
+        write_json(findings.evaluation, figures)
+    write_page(page, setup, trained, classifier, findings)
     yield Report(page, trained, findings.evaluation)
 
 
@@ -149,7 +157,7 @@ def _looked(classifier: Classifier, entry: Entry) -> Looked:
     return Looked(photo, classifier.labels.name(entry.label), explanation, image[0].cpu(), rules)
 
 
-def _whole(classifier: Classifier, photo: Photo) -> Float[Tensor, "1 3 height width"]:
+def _whole(classifier: Classifier, photo: Photo) -> Float[Tensor, "1 channels height width"]:
     height, width = classifier.size
     frame = Frame.center(photo.width, photo.height, width=width, height=height)
     return view(photo, frame, classifier.resample).to(classifier.device)
