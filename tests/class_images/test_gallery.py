@@ -1,6 +1,7 @@
 """Pictures in files: what they say of themselves, and runs that are interrupted and resumed."""
 
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from deepinside.class_images.gallery import (
     stem,
 )
 from deepinside.class_images.picture_files import read_facts, write_picture
+from deepinside.core.escape import terminal
 from deepinside.core.images import read
 from deepinside.core.labels import Labels
 from deepinside.core.progress import Progress
@@ -60,13 +62,14 @@ def test_a_picture_says_how_it_was_made(classifier, tmp_path):
     pixels = torch.from_numpy(np.array(read(drawn.path).image)).permute(2, 0, 1)[None].float() / 255
     score = classifier.network(pixels)[0, 3].item()
     assert drawn.score == pytest.approx(score, abs=1e-4)
-    assert drawn.provenance == Provenance("small", "canonical", 2, 5, False, (10, 12))
+    weights, by = classifier.digest(), version("deepinside")
+    assert drawn.provenance == Provenance("small", "canonical", 2, 5, False, (10, 12), weights, by)
     assert (drawn.name, drawn.index, drawn.starts) == ("kind 3", 3, 1)
     facts = read_facts(drawn.path)
     assert facts.pop("score") == f"{drawn.score:.4f}"
     assert facts == {
         "class": "kind 3", "index": "3", "wnid": "", "model": "small", "preset": "canonical", "steps": "2", "seed": "5",
-        "ascended": "score", "size": "12 x 10",
+        "ascended": "score", "size": "12 x 10", "weights": weights, "version": by,
     }  # fmt: skip
     assert read_drawn(drawn.path) == drawn
     made = class_image(classifier.network, 3, size=(10, 12), steps=2, seed=5)
@@ -78,6 +81,7 @@ def test_a_picture_says_how_it_was_made(classifier, tmp_path):
 
 @pytest.mark.parametrize("drawn", [
     Drawn(Path("a.png"), "北京犬", -12.3401, Provenance("m", "paper", 9, -3, True, (7, 9)), 154, "n02086079", 2),
+    Drawn(Path("a.png"), "x", 2.5, Provenance("m", "p", 9, 3, True, (7, 9), "12ab", "0.1"), starts=2, first_score=1.5),
     Drawn(Path("a.png"), "conv:3@1,2", 0.0, Provenance("timm:x", "canonical", 150, 0, False, (224, 448))),
 ])  # fmt: skip
 def test_values_survive_their_file(tmp_path, drawn):
@@ -91,6 +95,11 @@ def test_values_survive_their_file(tmp_path, drawn):
     lambda path, whole: path.write_bytes(whole[: len(whole) // 2]),
     lambda path, whole: write_picture(torch.rand(3, 8, 8), path, {}),
     lambda path, whole: write_picture(torch.rand(3, 8, 8), path, read_facts(path) | {"steps": "many"}),
+    lambda path, whole: write_picture(torch.rand(3, 8, 8), path, read_facts(path) | {"steps": "9" * 5000}),
+    lambda path, whole: write_picture(torch.rand(3, 8, 8), path, read_facts(path) | {"score": "nan"}),
+    lambda path, whole: write_picture(torch.rand(3, 8, 8), path, read_facts(path) | {"size": "10"}),
+    lambda path, whole: write_picture(torch.rand(3, 8, 8), path, read_facts(path) | {"index": "[1]"}),
+    lambda path, whole: path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
     lambda path, whole: path.unlink(),
 ])  # fmt: skip
 def test_a_file_that_does_not_say_how_it_was_made_is_none_of_ours(classifier, tmp_path, spoil):
@@ -136,6 +145,111 @@ def test_resume_does_not_take_pictures_of_other_settings(classifier, tmp_path):
     assert read_drawn(old.path).provenance.seed == 6
 
 
+def test_resume_does_not_take_pictures_of_other_weights_under_the_same_name(classifier, tmp_path):
+    (old,) = run(classifier, [0], tmp_path)
+    before = old.path.read_bytes()
+    (kept,) = run(classifier, [0], tmp_path, resume=True)
+    assert kept == old
+    with torch.no_grad():
+        classifier.network.model[0].weight[2] *= -1.5
+    (new,) = run(classifier, [0], tmp_path, resume=True)
+    assert new.path.read_bytes() != before
+    assert new.provenance.weights == classifier.digest() != old.provenance.weights
+    fresh = tmp_path / "fresh"
+    run(classifier, [0], fresh)
+    assert new.path.read_bytes() == (fresh / new.path.name).read_bytes()
+
+
+def test_resume_does_not_take_pictures_of_another_name_or_version(classifier, tmp_path, monkeypatch):
+    run(classifier, [0], tmp_path)
+    (tmp_path / "0000-kind-0.png").replace(tmp_path / "0001-kind-1.png")
+    (drawn,) = run(classifier, [1], tmp_path, resume=True)
+    assert (drawn.name, read_drawn(drawn.path).name) == ("kind 1", "kind 1")
+    monkeypatch.setattr("deepinside.class_images.gallery.version", lambda _: "99.0")
+    (again,) = run(classifier, [1], tmp_path, resume=True)
+    assert again.provenance.version == "99.0"
+
+
+def test_resume_makes_an_animation_that_is_missing(classifier, tmp_path):
+    (drawn,) = run(classifier, [0], tmp_path)
+    before = drawn.path.read_bytes()
+    assert run(classifier, [0], tmp_path, resume=True, animate="gif") == [drawn]
+    assert (tmp_path / "0000-kind-0.gif").is_file()
+    assert drawn.path.read_bytes() == before
+
+
+def uneven_ascents(of, part, settings):
+    """Three good pictures, two that are good enough, and three that a second start makes the best of all.
+
+    The brightness depends on the size of the batch, as rounding does.
+    """
+    first = [0.9, 0.9, 0.9, 0.68, 0.66, 0.49, 0.2, 0.1]
+    brightness = [first[k] if settings.seed == QUICK.seed else 0.95 - 0.01 * len(part) for k in part]
+    images = torch.tensor(brightness)[:, None, None, None].expand(-1, 3, 8, 8)
+    yield Ascent(1, 1, torch.zeros(len(part)), images, done=True)
+
+
+@pytest.mark.parametrize("again", ["", "5", "6", "57", "67", "567"])
+def test_a_run_that_is_stopped_among_its_second_starts_ends_with_the_same_bits(tmp_path, monkeypatch, again):
+    """Pictures that have had their second start would raise the median, and leave smaller batches to the others."""
+    monkeypatch.setattr("deepinside.class_images.gallery._ascents", uneven_ascents)
+    classifier = Classifier(Reds(), labels=[f"kind {k}" for k in range(8)], size=(8, 8), name="reds")
+    whole = run(classifier, range(8), tmp_path / "whole", RESTARTED)
+    assert [drawn.name[-1] for drawn in whole[8:]] == ["5", "6", "7"]
+    run(classifier, range(8), tmp_path / "cut", QUICK)
+    for number in again:
+        name = f"000{number}-kind-{number}.png"
+        (tmp_path / "cut" / name).write_bytes((tmp_path / "whole" / name).read_bytes())
+    run(classifier, range(8), tmp_path / "cut", RESTARTED, resume=True)
+    content = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("whole", "cut")]
+    assert content[0] == content[1]
+
+
+@pytest.mark.parametrize("count", range(1, CHUNK + 3))
+def test_a_run_that_is_stopped_after_any_picture_ends_with_the_same_bits(classifier, tmp_path, count):
+    everything = list(range(CHUNK + 3))
+    whole = run(classifier, everything, tmp_path / "whole")
+    run(classifier, everything, tmp_path / "cut")
+    for drawn in whole[count:]:
+        (tmp_path / "cut" / drawn.path.name).unlink()
+    run(classifier, everything, tmp_path / "cut", resume=True)
+    content = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("whole", "cut")]
+    assert content[0] == content[1]
+
+
+def test_targets_whose_files_would_have_one_name_are_refused(classifier, tmp_path):
+    classifier.network.model.add_module("a_1", nn.Identity())
+    classifier.network.model.add_module("a-1", nn.Identity())
+    with pytest.raises(DeepInsideError, match=r"files of their own, got model.a_1:2 and model.a-1:2"):
+        run(classifier, [Neuron("model.a_1", 2), Neuron("model.a-1", 2)], tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_first_step(classifier, tmp_path, monkeypatch):
+    monkeypatch.setattr("deepinside.class_images.gallery._ascents", lambda *_: pytest.fail("too late"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DeepInsideError, match="expected a folder to write into"):
+        run(classifier, [0], tmp_path / "file")
+
+
+def test_what_a_killed_run_left_is_cleared(classifier, tmp_path):
+    left = tmp_path / ".0004-kind-4.png.0123456789abcdef.deepinside.part"
+    left.write_bytes(b"half a picture")
+    run(classifier, [0], tmp_path)
+    assert not left.exists()
+
+
+@pytest.mark.parametrize(
+    "label", ["<script>", "\x1b[31mred", "nul\x00l", "lone \udce9 \ud800", "two\nlines", "x" * 5000]
+)
+def test_hostile_labels_are_kept_in_the_picture_and_found_again(tmp_path, label):
+    classifier = Classifier(Peaks(), labels=Labels(((label,), ("b",), ("c",), ("d",), ("e",))), size=(8, 8), name="m")
+    (drawn,) = run(classifier, [0], tmp_path, animate="webp")
+    assert drawn.name == terminal(label)
+    assert read_drawn(drawn.path) == drawn
+    assert run(classifier, [0], tmp_path, resume=True) == [drawn]
+
+
 def test_animation_shows_the_ascent_and_ends_with_the_picture(classifier, tmp_path):
     run(classifier, [0], tmp_path, Settings(preset="paper", steps=9), animate="webp")
     with Image.open(tmp_path / "0000-kind-0.webp") as animation:
@@ -167,6 +281,17 @@ def test_facets_are_pictures_from_other_seeds_side_by_side(classifier, tmp_path)
 def test_a_gallery_has_every_class(classifier, tmp_path):
     drawn = run(classifier, chosen(classifier, [], every=True), tmp_path)
     assert [picture.name for picture in drawn] == NAMES
+
+
+class Reds(nn.Module):
+    """Eight classes that like red."""
+
+    def __init__(self):
+        super().__init__()
+        self.anchor = nn.Parameter(torch.zeros(1))
+
+    def forward(self, images):
+        return 10 * images[:, 0].mean((1, 2))[:, None].expand(-1, 8)
 
 
 class Peaks(nn.Module):

@@ -1,5 +1,7 @@
 """Files that are complete or absent, and whose metadata can be read back."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -58,3 +60,25 @@ def test_animation_runs_through_the_frames(tmp_path, kind):
             animation.seek(number)
             levels.append(np.asarray(animation.convert("RGB")).mean())
     assert levels == pytest.approx([0, 128, 255], abs=3)
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"GIF89a", b"\x89PNG\r\n\x1a\n" + b"\xff" * 99,
+])  # fmt: skip
+def test_what_is_no_picture_of_ours_has_no_facts(tmp_path, content):
+    (tmp_path / "a.png").write_bytes(content)
+    assert read_facts(tmp_path / "a.png") == {}
+
+
+def test_pipes_folders_and_bombs_keep_nobody_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "folder.png").mkdir()
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
+    assert [read_facts(tmp_path / f"{name}.png") for name in ("pipe", "folder", "bomb")] == [{}, {}, {}]
+
+
+@pytest.mark.parametrize("level", [0.1, 0.5, 0.9])
+def test_bytes_are_rounded_as_the_scores_are(tmp_path, level):
+    image = torch.full((3, 4, 4), level)
+    path = write_picture(image, tmp_path / "a.png", {})
+    assert np.asarray(Image.open(path)).flatten().tolist() == (image * 255).round().flatten().tolist()

@@ -1,7 +1,8 @@
 """Class images as files: one PNG per picture that says how it was made, and runs that can be interrupted and resumed.
 
-A picture's text metadata holds the settings that it was made with. A resumed run makes only the pictures that are not
-there with the same settings, but optimizes the same batches, since rounding depends on the size of a batch.
+A picture's text metadata holds what it was made with: the settings, a digest of the weights, and this package's
+version. A resumed run makes only the pictures that are not there with the same facts, but optimizes the same batches,
+since rounding depends on the size of a batch. So it ends with the same bits as a run that was not interrupted.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
 from statistics import median
 
@@ -21,11 +24,14 @@ from torch import Tensor, nn
 from deepinside.class_images.ascent import Ascent, adjusted, ascend, batches, score_of
 from deepinside.class_images.contact_sheet import contact_sheet
 from deepinside.class_images.picture_files import read_facts, write_animation, write_picture
-from deepinside.core.errors import DeepInsideError
+from deepinside.core.errors import DeepInsideError, check_writable_folder
+from deepinside.core.escape import terminal, xml
+from deepinside.core.files import clear_leftovers, shortened
 from deepinside.core.images import read, save_png
 from deepinside.core.progress import Progress
 from deepinside.gradients.private import borrowed, original_of
-from deepinside.gradients.probe import find_layer, look_at
+from deepinside.gradients.probe import look_at
+from deepinside.gradients.running import find_layer
 from deepinside.gradients.targets import Score, Target
 from deepinside.networks.classifier import Classifier
 
@@ -39,6 +45,7 @@ ANIMATIONS = ("gif", "webp")
 STUCK = 0.75
 ANOTHER = 1  # added to the seed for the second start
 FRAME_EVERY = 4  # steps from one frame of an animation to the next
+LONGEST_STEM = 200  # bytes of a file's name before its tag and its ending
 SCORE_DIGITS = 4  # after the decimal point of a score, in files and everywhere else
 
 
@@ -63,12 +70,20 @@ class Provenance:
     seed: int
     posterior: bool
     size: tuple[int, int]  # height and width, in pixels
+    weights: str = ""  # their digest
+    version: str = ""  # of this package, whose presets may change
 
     @classmethod
     def of(cls, classifier: Classifier, settings: Settings) -> Provenance:
         """What the settings mean for a classifier. Raises `DeepInsideError` for settings that make no sense."""
         recipe = adjusted(settings.preset, settings.steps, settings.posterior)
-        return cls(classifier.name, settings.preset, recipe.steps, settings.seed, recipe.posterior, classifier.size)
+        return cls.by(classifier, settings.preset, recipe.steps, settings.seed, recipe.posterior)
+
+    @classmethod
+    def by(cls, classifier: Classifier, preset: str, steps: int, seed: int, posterior: bool) -> Provenance:
+        """The same, where the preset is another program's."""
+        name, weights = _literal(classifier.name), classifier.digest()
+        return cls(name, preset, steps, seed, posterior, classifier.size, weights, version("deepinside"))
 
 
 @dataclass(frozen=True)
@@ -82,13 +97,14 @@ class Drawn:
     index: int | None = None  # of a class; None for a neuron
     wnid: str | None = None
     starts: int = 1  # 2 if it was optimized from another seed, too
+    first_score: float | None = None  # of the first of two starts
 
     @classmethod
     def of(cls, classifier: Classifier, target: Target, path: Path, score: float, provenance: Provenance) -> Drawn:
         """What a new picture of a target says of itself."""
         index = target if isinstance(target, int) else None
         wnid = classifier.labels.wnid(index) if index is not None else None
-        return cls(path, _name(classifier, target), round(score, SCORE_DIGITS), provenance, index, wnid)
+        return cls(path, _literal(_name(classifier, target)), round(score, SCORE_DIGITS), provenance, index, wnid)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -97,9 +113,19 @@ class Drawn:
         facts = {"class": self.name, "score": f"{self.score:.{SCORE_DIGITS}f}", "model": made.model}
         facts |= {"preset": made.preset, "steps": str(made.steps), "seed": str(made.seed)}
         facts |= {"ascended": "posterior" if made.posterior else "score", "size": f"{made.size[1]} x {made.size[0]}"}
+        facts |= {"weights": made.weights, "version": made.version}
         if self.index is not None:
             facts |= {"index": str(self.index), "wnid": self.wnid or ""}
-        return facts if self.starts == 1 else {**facts, "starts": str(self.starts)}
+        if self.starts != 1:
+            facts |= {"starts": str(self.starts)}
+        if self.first_score is not None:
+            facts |= {"first score": f"{self.first_score:.{SCORE_DIGITS}f}"}
+        return facts
+
+    @property
+    def from_first_start(self) -> float:
+        """The score that decides whether there is a second start."""
+        return self.score if self.first_score is None else self.first_score
 
 
 def read_drawn(path: Path) -> Drawn | None:
@@ -108,12 +134,21 @@ def read_drawn(path: Path) -> Drawn | None:
     try:
         width, height = map(int, facts["size"].split(" x "))
         steps, seed, posterior = int(facts["steps"]), int(facts["seed"]), facts["ascended"] == "posterior"
-        made = Provenance(facts["model"], facts["preset"], steps, seed, posterior, (height, width))
+        weights, by = facts.get("weights", ""), facts.get("version", "")
+        made = Provenance(facts["model"], facts["preset"], steps, seed, posterior, (height, width), weights, by)
         index = int(facts["index"]) if "index" in facts else None
-        score, starts = float(facts["score"]), int(facts.get("starts", 1))
-        return Drawn(path, facts["class"], score, made, index, facts.get("wnid") or None, starts)
+        score, starts = _score(facts["score"]), int(facts.get("starts", 1))
+        first = _score(facts["first score"]) if "first score" in facts else None
+        return Drawn(path, facts["class"], score, made, index, facts.get("wnid") or None, starts, first)
     except (KeyError, ValueError):
         return None
+
+
+def _score(text: str) -> float:
+    score = float(text)
+    if not isfinite(score):
+        raise ValueError("a score that is not finite is nobody's")
+    return score
 
 
 @dataclass(frozen=True)
@@ -141,7 +176,7 @@ class Gallery:
     def __post_init__(self) -> None:
         if self.animate is not None and self.animate not in ANIMATIONS:
             raise DeepInsideError(f"expected an animation as {' or '.join(ANIMATIONS)}, got {self.animate!r}")
-        Provenance.of(self.classifier, self.settings)
+        adjusted(self.settings.preset, self.settings.steps, self.settings.posterior)
 
     @property
     def provenance(self) -> Provenance:
@@ -156,31 +191,52 @@ class Gallery:
         """Make a picture of each target and write it into the folder.
 
         Yields the progress, in steps of all batches together, and each picture once it is in its file; a picture that
-        is started again is yielded a second time. Raises `DeepInsideError` as `class_image` does, and for a folder
-        that cannot be written.
+        is started again is yielded a second time. Raises `DeepInsideError` as `class_image` does, for targets whose
+        files would have the same name, and, before the first picture, for a folder that cannot be written.
         """
         check_layers(self.classifier.fast, [target for target in targets if callable(target)])
-        parts, steps = list(batches(targets)), self.provenance.steps
+        self._check_names(targets)
+        check_writable_folder(self.folder)
+        clear_leftovers(self.folder)
+        made = self.provenance
+        parts, steps = list(batches(targets)), made.steps
         drawn: dict[Path, Drawn] = {}
         for number, part in enumerate(parts):
-            there = self._there(part)
+            there = self._there(part, made)
             if any(self.path(target) not in there for target in part):
                 frames: list[Tensor] = []
                 for last in _ascents(self.classifier, part, self.settings):
                     if self.animate and (last.done or last.step % FRAME_EVERY == 1):
                         frames.append(last.images)
                     yield Progress("class images", number * steps + last.step, len(parts) * steps)
-                there |= self._write(part, last.images, frames, there)
+                there |= self._write(part, last.images, frames, there, made)
             drawn |= there
             yield Progress("class images", (number + 1) * steps, len(parts) * steps)
             yield from (there[self.path(target)] for target in part)
         if self.settings.restart and adjusted(self.settings.preset, None, None).random:
             yield from self._restart(targets, drawn, len(parts) * steps)
 
-    def _there(self, targets: Sequence[Target]) -> dict[Path, Drawn]:
+    def _check_names(self, targets: Sequence[Target]) -> None:
+        names: dict[Path, str] = {}
+        for target in targets:
+            name, path = _name(self.classifier, target), self.path(target)
+            if names.setdefault(path, name) != name:
+                raise DeepInsideError(f"{path}: expected targets with files of their own, got {names[path]} and {name}")
+
+    def _there(self, targets: Sequence[Target], made: Provenance) -> dict[Path, Drawn]:
         """The pictures of an earlier run that need not be made again."""
-        found = [read_drawn(self.path(target)) for target in targets] if self.resume else []
-        return {drawn.path: drawn for drawn in found if drawn and drawn.provenance == self.provenance}
+        if not self.resume:
+            return {}
+        wanted = {self.path(target): _literal(_name(self.classifier, target)) for target in targets}
+        found = [read_drawn(path) for path in wanted]
+        return {
+            drawn.path: drawn
+            for drawn in found
+            if drawn and drawn.provenance == made and drawn.name == wanted[drawn.path] and self._is_animated(drawn.path)
+        }
+
+    def _is_animated(self, path: Path) -> bool:
+        return self.animate is None or path.with_suffix(f".{self.animate}").is_file()
 
     def _write(
         self,
@@ -188,6 +244,7 @@ class Gallery:
         images: Float[Tensor, "k 3 height width"],
         frames: Sequence[Float[Tensor, "k 3 height width"]],
         there: Mapping[Path, Drawn],
+        made: Provenance,
     ) -> dict[Path, Drawn]:
         """Write the pictures and animations of a batch, but for those that are there."""
         written: dict[Path, Drawn] = {}
@@ -198,18 +255,22 @@ class Gallery:
                 continue
             if self.animate:
                 write_animation([frame[row] for frame in frames], path.with_suffix(f".{self.animate}"))
-            written[path] = Drawn.of(self.classifier, target, path, score, self.provenance)
+            written[path] = Drawn.of(self.classifier, target, path, score, made)
             write_picture(images[row], path, written[path].facts)
         return written
 
     def _restart(self, targets: Sequence[Target], drawn: Mapping[Path, Drawn], done: int) -> Iterator[Progress | Drawn]:
-        """A second start for the pictures whose score is far below the median; the better picture is kept."""
-        enough = STUCK * median(each.score for each in drawn.values())
+        """A second start for the pictures whose score is far below the median; the better picture is kept.
+
+        A picture that an earlier run has started again is left alone, but takes part as it did there: all is decided by
+        the scores of the first starts, and batches stay the same.
+        """
+        enough = STUCK * median(each.from_first_start for each in drawn.values())
         own = {target: drawn[self.path(target)] for target in targets}
-        # A picture that an earlier run has started again is left alone.
-        stuck = [target for target, each in own.items() if each.score < enough and each.starts == 1]
-        parts = list(batches(stuck)) if stuck and enough > 0 else []
-        steps, another = self.provenance.steps, replace(self.settings, seed=self.settings.seed + ANOTHER)
+        stuck = [target for target, each in own.items() if each.from_first_start < enough] if enough > 0 else []
+        parts = [part for part in batches(stuck) if any(own[target].starts == 1 for target in part)] if stuck else []
+        steps = adjusted(self.settings.preset, self.settings.steps, None).steps
+        another = replace(self.settings, seed=self.settings.seed + ANOTHER)
         total = done + steps * len(parts)
         for number, part in enumerate(parts):
             for last in _ascents(self.classifier, part, another):
@@ -218,6 +279,7 @@ class Gallery:
             better = [
                 _better(own[target], image, score)
                 for target, image, score in zip(part, last.images, scores, strict=True)
+                if own[target].starts == 1
             ]
             yield Progress("class images", done + (number + 1) * steps, total)
             yield from better
@@ -225,10 +287,10 @@ class Gallery:
 
 def _better(drawn: Drawn, image: Float[Tensor, "3 height width"], score: float) -> Drawn:
     """Write the image in place of the picture if its score is higher; the file tells of two starts either way."""
+    tried = replace(drawn, starts=2, first_score=drawn.score)
     if score > drawn.score:
-        tried = replace(drawn, starts=2, score=round(score, SCORE_DIGITS))
+        tried = replace(tried, score=round(score, SCORE_DIGITS))
     else:
-        tried = replace(drawn, starts=2)
         image = torch.from_numpy(read(drawn.path).pixels / np.float32(255)).permute(2, 0, 1)
     write_picture(image, tried.path, tried.facts)
     return tried
@@ -270,7 +332,12 @@ def stem(classifier: Classifier, target: Target) -> str:
     '0001-sea-lion'
     """
     slug = re.sub(r"[^a-z0-9]+", "-", _name(classifier, target).lower()).strip("-")
-    return f"{target:04d}-{slug}".rstrip("-") if isinstance(target, int) else slug
+    return shortened(f"{target:04d}-{slug}".rstrip("-") if isinstance(target, int) else slug, LONGEST_STEM)
+
+
+def _literal(text: str) -> str:
+    """Text as a file's metadata can hold it, on one line."""
+    return xml(terminal(text))
 
 
 def _name(classifier: Classifier, target: Target) -> str:

@@ -22,12 +22,12 @@ def write_picture(image: Float[Tensor, "3 height width"], path: Path, facts: Map
     text = PngImagePlugin.PngInfo()
     for key, value in facts.items():
         text.add_itxt(key, value)
-    return save_png(as_photo(image).image, path, pnginfo=text)
+    return save_png(_image(image), path, pnginfo=text)
 
 
 def write_animation(frames: Sequence[Float[Tensor, "3 height width"]], path: Path) -> Path:
     """Write a GIF or WebP, by the suffix of `path`, that plays the frames and pauses on the last one."""
-    images = [as_photo(frame).image for frame in frames]
+    images = [_image(frame) for frame in frames]
     times = [FRAME_MILLISECONDS] * (len(images) - 1) + [LAST_FRAME_MILLISECONDS]
     kind = path.suffix.removeprefix(".").upper()
     with writing(path, "an animation"), atomic_write(path) as part:
@@ -36,10 +36,17 @@ def write_animation(frames: Sequence[Float[Tensor, "3 height width"]], path: Pat
 
 
 def read_facts(path: Path) -> dict[str, str]:
-    """The text metadata of an image; empty for a file that is missing, damaged or truncated."""
+    """The text metadata of a PNG; empty for what is missing, no file, damaged, truncated or another format."""
+    if not path.is_file():  # a pipe would keep its reader waiting
+        return {}
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=["PNG"]) as image:
             image.load()
             return {key: str(value) for key, value in getattr(image, "text", {}).items()}
-    except (OSError, SyntaxError, ValueError):  # what Pillow raises on truncated files
+    except Exception:  # on broken files Pillow raises anything, from SyntaxError to struct.error
         return {}
+
+
+def _image(tensor: Float[Tensor, "3 height width"]) -> Image.Image:
+    """RGB in [0, 1] as bytes, rounded in the tensor's own precision, as where the picture's score is computed."""
+    return as_photo((tensor.detach().cpu() * 255).round() / 255).image
