@@ -39,7 +39,7 @@ def read_bands(source: Path | BytesIO, name: str) -> Shaped[np.ndarray, "rows co
 
     try:
         with tifffile.TiffFile(source) as file:
-            page = file.pages[0]
+            page: Any = file.pages[0]
             axes, shape = _layout(page)
             pixels = shape[axes.index("Y")] * shape[axes.index("X")]
             _check(name, pixels, int(np.prod(shape)) * page.dtype.itemsize)
@@ -67,7 +67,7 @@ def read_deep_png(source: Path | BytesIO) -> UInt16[np.ndarray, "rows columns ba
             return np.asarray(image).view(">u2").astype(np.uint16)
     with opened(BytesIO(content)) as image:
         image.tile = [(codec, extents, offset, raw_mode.replace(";16B", ";16L")), *others]  # type: ignore[attr-defined]
-        return upper.astype(np.uint16) << 8 | np.asarray(image)
+        return np.asarray(upper.astype(np.uint16) << 8 | np.asarray(image))
 
 
 def _as_rgba(content: bytes) -> bytes:

@@ -9,64 +9,40 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
-from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped, UInt8
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from jaxtyping import Float
+from PIL import Image, UnidentifiedImageError
 
 from deepinside.core import bands
-from deepinside.core.depth import Window, window
+from deepinside.core.depth import Window
 from deepinside.core.errors import DeepInsideError, brief, writing
 from deepinside.core.files import atomic_write, distinct_name
 from deepinside.core.formats import check_regular, check_size, is_heif, is_picture_name, opened, room, suffixes
 from deepinside.core.geometry import Frame
+from deepinside.core.photos import (
+    Photo,
+    has_more_bands,
+    photo_of_bands,
+    photo_of_image,
+    photo_of_values,
+    usual_window,
+)
 from deepinside.core.text import is_file
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+__all__ = ["Photo", "as_photo", "find_photos", "read", "read_bytes", "save_png", "view"]
+
 # A photo much larger than its view is first reduced by a whole factor, to no less than this multiple of the view.
 REDUCING_GAP = 3.0
 
-ORIENTATION = ExifTags.Base.Orientation
-S_MAX_SAMPLE_VALUE, MAX_SAMPLE_VALUE = 341, 281  # tags of TIFF
-MOST_CHUNKS = 100  # of a PNG file, to look for the significant bits in
 MOST_LIKELY_SIDE = 16  # a photo is at least so wide and high, if its channels may have been put in another place
-
-
-@dataclass(frozen=True, eq=False)
-class Photo:
-    """An upright 8-bit RGB photo. `name` says where it came from; it is used in messages and file names.
-
-    `values` are its channels in [0, 1], or None where the RGB image says all. `notes` tell how it was read, where that
-    is worth knowing, such as a depth that had to be guessed.
-    """
-
-    image: Image.Image
-    name: str = "photo"
-    values: Float[np.ndarray, "rows columns channels"] | None = None
-    notes: tuple[str, ...] = ()
-
-    @property
-    def width(self) -> int:
-        """Width in pixels."""
-        return self.image.width
-
-    @property
-    def height(self) -> int:
-        """Height in pixels."""
-        return self.image.height
-
-    @property
-    def pixels(self) -> UInt8[np.ndarray, "rows columns 3"]:
-        """The photo as an array, RGB in 0 to 255."""
-        return np.asarray(self.image)
 
 
 def read(path: str | os.PathLike[str]) -> Photo:
@@ -89,10 +65,10 @@ def read_bytes(content: bytes, name: str) -> Photo:
 def _decoded(source: Path | BytesIO, name: str) -> Photo:
     try:
         with opened(source) as image:
-            if _has_more_bands(image):
-                return _of_bands(source, name)
+            if has_more_bands(image):
+                return photo_of_bands(source, name)
             with room.taken(image.width * image.height):
-                return _photo(image, source, name)
+                return photo_of_image(image, source, name)
     except DeepInsideError:
         raise
     except UnidentifiedImageError:
@@ -107,7 +83,7 @@ def _unidentified(source: Path | BytesIO, name: str) -> Photo:
     """A photo that only other packages than Pillow can read."""
     head = _head(source)
     if bands.is_tiff(head):
-        return _of_bands(source, name)
+        return photo_of_bands(source, name)
     if is_heif(head):
         raise DeepInsideError(f"{name}: a HEIC photo needs an extra: pip install 'deepinside[heic]'")
     raise DeepInsideError(f"{name}: expected a photo, got a file of an unknown format")
@@ -139,7 +115,7 @@ def as_photo(source: Photo | Image.Image | ArrayLike | torch.Tensor | str | os.P
     if isinstance(source, (str, os.PathLike)):
         return read(source)
     if isinstance(source, Image.Image):
-        return _photo(source, None, "photo")
+        return photo_of_image(source, None, "photo")
     if isinstance(source, torch.Tensor):
         return _photo_of_tensor(source)
     if _is_several(source):
@@ -231,135 +207,6 @@ def _is_photo(name: Path, path: Path) -> bool:
     return is_picture_name(name) and not hidden and is_file(path)
 
 
-# ----------------------------------------------------------------------------------------------------- Pillow's images
-
-
-def _photo(image: Image.Image, source: Path | BytesIO | None, name: str) -> Photo:
-    """A photo of an opened image; `source` is its file, if there is one."""
-    kind, declared, is_deep = image.format, _declared_white(image), _is_deep_color(image)
-    image.load()
-    orientation = image.getexif().get(ORIENTATION, 1) if is_deep else 1
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I") or image.mode == "F":
-        stored = np.asarray(image)[..., None]
-        return _of_values(stored, window(stored, declared), name)
-    if is_deep and source is not None and _is_dark(image):
-        values = bands.read_bands(source, name) if kind == "TIFF" else bands.read_deep_png(source)
-        return _of_deep_color(values if kind == "TIFF" else bands.upright(values, orientation), name)
-    with_alpha = kind == "TIFF" and image.mode in ("LA", "RGBA")
-    return Photo(_rgb(image), name, np.asarray(image) / np.float32(255) if with_alpha else None)
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.has_transparency_data:
-        foreground = image.convert("RGBA")
-        white = Image.new("RGBA", foreground.size, "white")
-        return Image.alpha_composite(white, foreground).convert("RGB")
-    return image.convert("RGB")
-
-
-def _has_more_bands(image: Image.Image) -> bool:
-    """Whether this is a TIFF that Pillow opens and reads in part: bands beside RGB, or planes of 16 bits."""
-    tags = getattr(image, "tag_v2", None)
-    if tags is None or image.mode in ("CMYK", "LAB", "P", "YCbCr"):
-        return False
-    if _is_planar(image):
-        return True
-    samples = tags.get(ExifTags.Base.SamplesPerPixel, 1)
-    # Without the package, such bands are left out, as other programs do.
-    return samples != len(image.getbands()) and find_spec("tifffile") is not None
-
-
-def _is_planar(image: Image.Image) -> bool:
-    tags = image.tag_v2  # type: ignore[attr-defined]
-    deep = np.max(tags.get(ExifTags.Base.BitsPerSample, 1)) > 8
-    return bool(deep and tags.get(ExifTags.Base.PlanarConfiguration, 1) == 2 and len(image.getbands()) > 1)
-
-
-def _is_deep_color(image: Image.Image) -> bool:
-    """Whether the file has 16 bits for each of several bands, of which Pillow keeps the upper eight."""
-    return len(image.getbands()) > 1 and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
-
-
-def _is_dark(image: Image.Image) -> bool:
-    """Whether the upper bytes of its colors are those of at most 14 bits in 16."""
-    colors = [image.getchannel(band) for band in image.getbands() if band != "A"]
-    return max(int(color.getextrema()[1]) for color in colors) < 64  # type: ignore[arg-type]
-
-
-def _declared_white(image: Image.Image) -> float | None:
-    """The value of white as the file declares it: `SMaxSampleValue` and others in TIFF, significant bits in PNG."""
-    tags = getattr(image, "tag_v2", None)
-    if tags is not None:
-        bits = float(np.max(tags.get(ExifTags.Base.BitsPerSample, 16)))
-        most = tags.get(S_MAX_SAMPLE_VALUE) or tags.get(MAX_SAMPLE_VALUE)
-        white = float(np.max(most)) if most else 2**bits - 1
-        return white if (most or 8 < bits < 16) and np.isfinite(white) else None
-    if image.format == "PNG" and getattr(image, "fp", None):
-        significant = _significant_bits(image.fp)
-        return 2.0**significant - 1 if significant else None
-    return None
-
-
-def _significant_bits(file: Any) -> int | None:
-    """The `sBIT` of a PNG file (PNG specification, Sect. 11.3.2.7), which stands before the pixels."""
-    start = file.tell()
-    try:
-        file.seek(8)
-        for _ in range(MOST_CHUNKS):
-            head = file.read(8)
-            if len(head) < 8 or head[4:] in (b"IDAT", b"IEND"):
-                return None
-            if head[4:] == b"sBIT":
-                return max(file.read(1), default=None)
-            file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
-        return None
-    finally:
-        file.seek(start)
-
-
-# ---------------------------------------------------------------------------------------------------- arrays of values
-
-
-def _of_bands(source: Path | BytesIO, name: str) -> Photo:
-    values = bands.read_bands(source, name)
-    try:
-        return _of_values(values, _usual_window(values), name)
-    except ValueError as error:
-        raise DeepInsideError(f"{name}: the image cannot be shown ({error})") from None
-
-
-def _of_deep_color(values: Shaped[np.ndarray, "_ _ bands"], name: str) -> Photo:
-    """Color of fewer than 16 bits in a file of 16, with or without an alpha channel, which fills its range."""
-    if values.shape[2] not in (2, 4):
-        return _of_values(values, window(values), name)
-    scale, whole = window(values[..., :-1]), Window(0, 65535)
-    pixels = np.concatenate([scale.bytes(values[..., :-1]), whole.bytes(values[..., -1:])], axis=2)
-    shares = np.concatenate([scale.shares(values[..., :-1]), whole.shares(values[..., -1:])], axis=2)
-    return Photo(_rgb(Image.fromarray(pixels)), name, shares, _notes(scale))
-
-
-def _of_values(values: Shaped[np.ndarray, "_ _ channels"], scale: Window, name: str) -> Photo:
-    """A photo of any channels: the first three are shown as RGB, or the first one as gray."""
-    channels = values.shape[2]
-    if channels >= 3:
-        image = Image.fromarray(scale.bytes(values[..., :3]))
-    else:
-        image = Image.fromarray(scale.bytes(values[..., 0])).convert("RGB")
-    says_all = channels == 3 or (channels == 1 and values.dtype == np.uint8)
-    return Photo(image, name, None if says_all else scale.shares(values), _notes(scale))
-
-
-def _notes(scale: Window) -> tuple[str, ...]:
-    return (scale.note,) if scale.note else ()
-
-
-def _usual_window(values: np.ndarray) -> Window:
-    if values.dtype in (np.uint8, np.bool_):
-        return Window(0.0, 255.0 if values.dtype == np.uint8 else 1.0)
-    return window(values)
-
-
 def _is_several(source: object) -> bool:
     """Whether this is a list of photos: its elements are no numbers, nor rows of numbers."""
     if not isinstance(source, (list, tuple)):
@@ -382,8 +229,8 @@ def _photo_of_array(array: np.ndarray) -> Photo:
         )
     if array.dtype.kind == "f":
         _check_unit(float(values.min()), float(values.max()))
-        return _of_values(values, Window(0.0, 1.0), "photo")
-    return _of_values(values, _usual_window(values), "photo")
+        return photo_of_values(values, Window(0.0, 1.0), "photo")
+    return photo_of_values(values, usual_window(values), "photo")
 
 
 def _photo_of_tensor(tensor: torch.Tensor) -> Photo:
@@ -398,7 +245,7 @@ def _photo_of_tensor(tensor: torch.Tensor) -> Photo:
         )
     _check_unit(tensor.min().item(), tensor.max().item())
     values = tensor.detach().float().cpu().permute(1, 2, 0).contiguous().numpy()
-    return _of_values(values, Window(0.0, 1.0), "photo")
+    return photo_of_values(values, Window(0.0, 1.0), "photo")
 
 
 def _check_unit(low: float, high: float) -> None:

@@ -147,8 +147,9 @@ def _photo(name: str, path: object, folders: Sequence[Path]) -> Path:
 
 def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
     width, height = image.get("width"), image.get("height")
-    known = isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0
-    return (width, height) if known else None
+    if type(width) is not int or type(height) is not int or min(width, height) < 1:
+        return None
+    return width, height
 
 
 def _folders(path: Path) -> list[Path]:
@@ -180,7 +181,7 @@ def _annotations(records: Iterable[_Record], names: Mapping[str, str]) -> Iterat
 
 def _annotation(fields: Mapping[str, Any], names: Mapping[str, str]) -> Annotation:
     category = _key(fields.get("category_id"))
-    if category not in names:
+    if category is None or category not in names:
         raise DeepInsideError(f"expected the id of a category, got {_told(fields.get('category_id'))}")
     bounds = fields.get("bbox")
     if not isinstance(bounds, list) or len(bounds) != 4:
