@@ -107,17 +107,17 @@ def _from_file(config: Any, path: Path) -> tuple[nn.Module, tuple[str, ...]]:
 
 def _converted(plain: nn.Module, match: Match) -> nn.Module:
     """What transformers makes of a state dict by older names; `plain` is the same network without weights."""
-    state = dict(match.state)
+    kind: Any = type(plain)
     try:
-        network, told = type(plain).from_pretrained(
-            None, config=plain.config, state_dict=state, output_loading_info=True
-        )  # type: ignore[attr-defined]
-        if not any(told.get(key) for key in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")):
-            return network  # type: ignore[no-any-return]
-        error = RuntimeError("some weights are missing")
-    except Exception as raised:  # it raises whatever its conversions meet
-        error = RuntimeError(brief(raised))
-    raise misfit(kind.__name__, plain.state_dict(), match, error)
+        network, told = kind.from_pretrained(
+            None, config=plain.config, state_dict=dict(match.state), output_loading_info=True
+        )
+    except Exception as error:  # it raises whatever its conversions meet
+        raise misfit(kind.__name__, plain.state_dict(), match, error) from None
+    missing = sorted(told["missing_keys"])
+    if missing or any(told.get(key) for key in ("unexpected_keys", "mismatched_keys", "error_msgs")):
+        raise misfit(kind.__name__, plain.state_dict(), match, KeyError(*missing[:1]))
+    return network  # type: ignore[no-any-return]
 
 
 def _built(config: Any, classes: int) -> nn.Module:

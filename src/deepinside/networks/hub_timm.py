@@ -118,7 +118,7 @@ def _counts(name: str, state: Mapping[str, Tensor]) -> list[int]:
 def _converted(name: str, classes: int, state: Mapping[str, Tensor], plain: nn.Module) -> nn.Module:
     """What timm's builder makes of a state dict in a form of its authors; `plain` is the same without weights.
 
-    Raises whatever the builder raises, and `ValueError` where it leaves a random weight as it was.
+    Raises whatever the builder raises, and `KeyError` where it leaves a random weight as it was.
     """
     overlay = {"state_dict": dict(state), "num_classes": classes}
     network = _built(name, classes, pretrained=True, pretrained_cfg_overlay=overlay)
@@ -126,7 +126,7 @@ def _converted(name: str, classes: int, state: Mapping[str, Tensor], plain: nn.M
     for (key, value), before in zip(network.named_parameters(), plain.parameters(), strict=True):
         is_random = not bool((before == before.flatten()[0]).all())
         if is_random and torch.equal(value, before):
-            raise ValueError(f"nothing for {key}")
+            raise KeyError(key)
     return network
 
 

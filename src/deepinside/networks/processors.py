@@ -81,8 +81,7 @@ def pixels(processor: Any, channels: int, fixed: tuple[int, int] | None) -> Pixe
 
 
 def _plain(channels: int, color: Sequence[int], width: int = SHOWN, height: int = SHOWN) -> Image.Image:
-    values = tuple(int(value) for value in color)
-    return Image.new("L" if channels == 1 else "RGB", (width, height), values[0] if channels == 1 else values)
+    return Image.new("L" if channels == 1 else "RGB", (width, height), color[0] if channels == 1 else tuple(color))
 
 
 def _size(shown: Shown, kind: str, channels: int, fixed: tuple[int, int] | None) -> tuple[int, int]:
@@ -106,11 +105,11 @@ def _affine(shown: Shown, kind: str, channels: int) -> tuple[tuple[float, ...], 
         return np.asarray(made[:, made.shape[1] // 2, made.shape[2] // 2])
 
     black = color(*[0] * channels)
-    gains = np.stack([color(*row) - black for row in 255 * np.eye(channels, dtype=int)], axis=1)
+    gains = np.stack([color(*row) - black for row in (255 * np.eye(channels, dtype=int)).tolist()], axis=1)
     order = np.abs(gains).argmax(axis=1)
     gain = gains[np.arange(channels), order]
-    probe = np.array([10, 100, 230][:channels])
-    expected = black + gain * probe[order] / 255
+    probe = [10, 100, 230][:channels]
+    expected = black + gain * np.array(probe)[order] / 255
     if (
         sorted(order) != list(range(channels))
         or gain.min() <= 0

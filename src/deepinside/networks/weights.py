@@ -139,7 +139,11 @@ def fill(network: nn.Module, match: Match) -> None:
 def misfit(kind: str, wanted: Mapping[str, Tensor], match: Match, error: Exception | None = None) -> DeepInsideError:
     """What to raise where weights do not fit a kind of network: the first misfit in its own order, then by name."""
     given = _completed(wanted, match.state)
-    reason = _first_misfit(wanted, given) or (terminal(brief(error)) if error else "")
+    lacking = error.args[0] if isinstance(error, KeyError) and error.args else None  # found by a library's conversion
+    if lacking in wanted:
+        reason = f"expected {tuple(wanted[lacking].shape)} for {lacking}, got nothing"
+    else:
+        reason = _first_misfit(wanted, given) or (terminal(brief(error)) if error else "")
     if not set(wanted) & set(match.state):
         reason += f"; none of the {len(match.state)} names in the file is known to it"
     return DeepInsideError(
