@@ -48,8 +48,8 @@ def test_the_training_pictures_are_listed_once(root, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "content", "message"), [
-    ("boxes.json", '{"images": [], "annotations": [], "categories": [7]}', "boxes.json"),
-    ("boxes.csv", "image,label,x0,y0,x1,y1\n\udcff", "boxes.csv"),
+    ("boxes.csv", "image,label,x0,y0,x1,y1\na.png,ant,1,2\n", "expected boxes that can be read, but none of 1"),
+    ("boxes.csv", "image,label,x0,y0,x1,y1\n\udcff\n", "expected boxes that can be read, but none of 1"),
 ])  # fmt: skip
 def test_boxes_that_cannot_be_read_are_told_before_the_training(tmp_path, monkeypatch, name, content, message):
     """A broken data set is not one without boxes."""
@@ -64,7 +64,10 @@ def test_a_data_set_without_boxes_gets_a_page_without_that_figure(root, tmp_path
         (tmp_path / "data" / split).mkdir(parents=True)
         for folder in (root / split).iterdir():
             (tmp_path / "data" / split / folder.name).symlink_to(folder)
-    *_, report = reproduce(tmp_path / "data", tmp_path / "out", SETUP, Extent(shown=1, steps=1), CPU)
+    (tmp_path / "data" / "boxes.json").write_text('{"images": [], "annotations": [')
+    first, *_, report = reproduce(tmp_path / "data", tmp_path / "out", SETUP, Extent(shown=1, steps=1), CPU)
+    assert first.text.startswith("without a localization figure")
+    assert "boxes.json: expected COCO annotations" in first.text, "why, where there is something like boxes"
     assert report.evaluation is None
     assert "This data set has no boxes" in Page(report.path.read_text()).text
 

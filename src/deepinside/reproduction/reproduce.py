@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deepinside.class_images.ascent import class_image
-from deepinside.core.errors import check_writable
+from deepinside.core.errors import DeepInsideError, check_writable
 from deepinside.core.files import clear_leftovers
 from deepinside.core.geometry import Frame
 from deepinside.core.images import Photo, view
@@ -77,7 +77,12 @@ def reproduce(
         check_writable(page)
         check_writable(figures)
         clear_leftovers(out)
-    samples = _samples(root) if leads() else []
+    samples: list[Sample] = []
+    if leads():
+        try:
+            samples = _samples(root)
+        except NoBoxesError as error:
+            yield Note(f"without a localization figure: {error}")
     trained: Trained | None = None
     for event in train(root, out / "run", setup, resources):
         yield event
@@ -164,8 +169,11 @@ def _whole(classifier: Classifier, photo: Photo) -> Float[Tensor, "1 channels he
 
 
 def _samples(root: Path) -> list[Sample]:
-    """The pictures with boxes; none where the data set has no boxes. Raises `DeepInsideError` for broken ones."""
-    try:
-        return list(read_samples(root))
-    except NoBoxesError:
-        return []
+    """The pictures with boxes. Raises `NoBoxesError` where there are no boxes, `DeepInsideError` for broken ones."""
+    samples = list(read_samples(root))
+    broken = [sample.error for sample in samples if sample.error]
+    if broken and len(broken) == len(samples):
+        raise DeepInsideError(
+            f"{root}: expected boxes that can be read, but none of {len(broken)} could be; first: {broken[0]}"
+        )
+    return samples
