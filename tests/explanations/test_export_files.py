@@ -158,6 +158,18 @@ def test_a_large_file_is_written_less_often_and_complete_at_the_end(tmp_path, mo
     assert path.read_text() == "[" + "x" * 10_000 + "]"
 
 
+def test_an_end_that_changes_alone_is_written_too(tmp_path, monkeypatch):
+    """A photo without objects is in the end of COCO's file, and adds nothing before it."""
+    monkeypatch.setattr(export_files, "SMALL", 0)
+    monkeypatch.setattr(export_files, "PATIENCE", 10**9)
+    images = []
+    with growing(tmp_path / "a.txt", "[", lambda: "".join(images)) as append:
+        for _ in range(3):
+            images.append("x")
+            append("")
+    assert (tmp_path / "a.txt").read_text() == "[xxx"
+
+
 def test_an_addition_that_was_cut_short_is_not_a_part_of_the_file(tmp_path):
     path = tmp_path / "a.txt"
     with growing(path, "[", lambda: "]") as append:

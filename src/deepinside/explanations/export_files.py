@@ -95,26 +95,26 @@ def growing(path: Path, head: str, tail: Callable[[], str] = str) -> Iterator[Ca
         tail: makes its end, after everything that was appended.
     """
     wrote = cost = 0.0  # when it was written last, and how long that took, in seconds
-    size, published = 0, -1  # bytes
+    size, is_published = 0, False  # bytes
     with TemporaryFile(dir=path.parent) as body:
 
         def publish() -> None:
-            nonlocal wrote, cost, published
+            nonlocal wrote, cost, is_published
             began = perf_counter()
             body.truncate(size)  # what an error has cut short is not a part of it
             with atomic_write(path) as part, part.open("wb") as stream:
                 body.seek(0)
                 shutil.copyfileobj(body, stream, 2**20)
                 stream.write(tail().encode())
-            wrote, published = perf_counter(), size
+            wrote, is_published = perf_counter(), True
             cost = wrote - began
 
         def append(text: str) -> None:
-            nonlocal size
+            nonlocal size, is_published
             body.seek(size)
             body.write(text.encode())
             body.flush()
-            size = body.tell()
+            size, is_published = body.tell(), False
             if size < SMALL or perf_counter() > wrote + PATIENCE * cost:
                 publish()
 
@@ -122,7 +122,7 @@ def growing(path: Path, head: str, tail: Callable[[], str] = str) -> Iterator[Ca
         try:
             yield append
         finally:
-            if size != published:
+            if not is_published:
                 publish()
 
 
