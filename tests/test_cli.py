@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +28,19 @@ def deepinside(monkeypatch, capsys):
         return (ended.value.code or 0, *capsys.readouterr())
 
     return run
+
+
+def square(path, **options):
+    """A photo of a red square on gray."""
+    image = Image.new("RGB", (40, 30), "gray")
+    image.paste("red", (8, 6, 24, 20))
+    image.save(path, **options)
+
+
+@pytest.fixture
+def small(monkeypatch, colors):
+    """A tiny network in place of the default one, for what does not depend on the network."""
+    monkeypatch.setattr("deepinside.networks.sources.load", lambda *arguments, **options: colors)
 
 
 def test_localize_prints_classes_and_boxes_and_draws_a_sheet(deepinside, photos, tmp_path):
@@ -93,10 +108,20 @@ def test_saliency_writes_a_sheet_and_a_map_of_the_photos_size(deepinside, photos
     status, out, _ = deepinside("saliency", photos / "cat.jpg", "--target", "lynx", "--out", tmp_path)
     assert status == 0
     assert "lynx" in out
-    map = Image.open(tmp_path / "cat.map.png")
-    assert (map.size, map.mode) == ((451, 300), "L")
-    assert np.asarray(map).max() == 255
-    assert (tmp_path / "cat.saliency.png").is_file()
+    with Image.open(tmp_path / "cat.map-lynx.png") as map:
+        assert (map.size, map.mode) == ((451, 300), "L")
+        assert np.asarray(map).max() == 255
+    assert (tmp_path / "cat.saliency-lynx.png").is_file()
+
+
+def test_runs_that_differ_write_different_files(deepinside, small, tmp_path):
+    square(tmp_path / "a.png")
+    runs = [("--top", 2), ("--layer", "features"), ("--preset", "best"), ("--target", 1), ("--neuron", "features:2")]
+    names = ["", "-features", "-best", "-green", "-features-2"]
+    for run in runs:
+        assert deepinside("saliency", tmp_path / "a.png", *run, "--out", tmp_path / "out")[0] == 0
+    expected = {f"a.{kind}{name}.png" for name in names for kind in ("map", "saliency")} | {"a.map-2.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == expected
 
 
 def test_evaluate_prints_the_table_and_writes_json(deepinside, photos, tmp_path, monkeypatch):
@@ -105,7 +130,7 @@ def test_evaluate_prints_the_table_and_writes_json(deepinside, photos, tmp_path,
     monkeypatch.chdir(tmp_path)  # images already judged are kept below the folder where one is
     status, out, _ = deepinside("evaluate", tmp_path, "--preset", "best,paper", "--json", tmp_path / "out.json")
     assert status == 0
-    assert list(Path("deepinside-out").iterdir()) == []
+    assert not Path("deepinside-out").exists(), "nothing is left of what was kept for an interrupted run"
     assert "best" in out
     methods = json.loads((tmp_path / "out.json").read_text())["methods"]
     assert {"best", "paper", "center_box", "whole_image"} <= methods.keys()
@@ -247,7 +272,26 @@ def test_a_place_that_cannot_be_written_is_named(deepinside, photos, tmp_path):
     (tmp_path / "file").write_text("")
     status, _, err = deepinside("localize", photos / "cat.jpg", "--top", 1, "--out", tmp_path / "file")
     assert status == 2
-    assert "expected a place to write" in err
+    assert err == f"deepinside: {tmp_path / 'file'}: expected a folder to write into (File exists)\n"
+
+
+@pytest.mark.parametrize("arguments", [
+    ("localize", "x.jpg"), ("saliency", "x.jpg"), ("compare", "x.jpg"), ("exciting", "x.jpg", "--neuron", "a:1"),
+    ("class-image", "lemon"), ("evaluate-class-images",), ("train", "."), ("reproduce", "."),
+])  # fmt: skip
+@pytest.mark.parametrize("folder", ["file", "file/below", "/dev/null/below"])
+def test_where_nothing_can_be_written_is_told_before_the_work(deepinside, tmp_path, monkeypatch, arguments, folder):
+    def too_late(*arguments, **options):
+        pytest.fail("a network is loaded, or pictures are looked for")
+
+    monkeypatch.setattr("deepinside.networks.sources.load", too_late)
+    monkeypatch.setattr("deepinside.data.classes.read_classes", too_late, raising=False)
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    status, out, err = deepinside(*arguments, "--out", folder)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"deepinside: {folder}: expected a folder to write into (")
+    assert err.count("\n") == 1
 
 
 def test_progress_bar_is_silent_in_a_pipe():
@@ -292,7 +336,7 @@ def test_saliency_of_a_neuron_under_a_rule(deepinside, photos, tmp_path):
     assert status == 0
     assert "blocks.2.1:7" in out
     assert "rectifiers" in out
-    with Image.open(tmp_path / "cat.map.png") as map:
+    with Image.open(tmp_path / "cat.map-blocks.2.1-7-guided.png") as map:
         assert map.size == (451, 300)
     status, _, error = deepinside("saliency", photos / "cat.jpg", "--target", "tabby", *arguments)
     assert (status, "give one of them" in error) == (2, True)
@@ -305,7 +349,8 @@ def test_saliency_at_a_layer_under_a_rule(deepinside, photos, tmp_path):
         "saliency", photos / "cat.jpg", "--layer", "blocks.2", "--rule", "guided", "--out", guided
     )
     assert status == 0
-    maps = [np.asarray(Image.open(folder / "cat.map.png")) for folder in (plain, guided)]
+    names = (plain / "cat.map-blocks.2.png", guided / "cat.map-blocks.2-guided.png")
+    maps = [np.asarray(Image.open(name)) for name in names]
     assert not np.array_equal(*maps)
     status, _, error = deepinside("saliency", photos / "cat.jpg", "--layer", "blocks.2", "--preset", "best")
     assert (status, error.count("\n")) == (2, 1), "a mistake in the command, told before the first photo"
@@ -325,7 +370,7 @@ def test_compare_takes_a_neuron_or_a_class(deepinside, photos, tmp_path):
     assert (status, "give one of them" in error) == (2, True)
     assert deepinside("compare", photos / "cat.jpg", "--neuron", "blocks.2.1")[0] == 2, "a mistake in the command"
     assert deepinside("compare", photos / "cat.jpg", "--neuron", "blocks.2.1:7", "--out", tmp_path)[0] == 0
-    assert (tmp_path / "cat.compare.png").stat().st_size > 10000
+    assert (tmp_path / "cat.compare-blocks.2.1-7.png").stat().st_size > 10000
 
 
 def test_exciting_ranks_the_photos_of_a_folder(deepinside, photos, tmp_path):
@@ -335,3 +380,173 @@ def test_exciting_ranks_the_photos_of_a_folder(deepinside, photos, tmp_path):
     assert len(activations) == 4
     assert activations == sorted(activations, reverse=True)
     assert (tmp_path / "blocks.2.1-7.exciting.png").stat().st_size > 10000
+
+
+# ---------------------------------------------------------------------------------------------------- names and streams
+
+STRANGE = [b"caf\xe9.jpg", "\u67f4\u72ac.jpg".encode(), b"\x1b[31mred\nb.jpg"]
+
+
+@pytest.fixture
+def strange(tmp_path):
+    """Photos whose names a terminal cannot or must not be sent, and one that comes after them."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in (*STRANGE, b"zebra.jpg"):
+        try:
+            with open(os.path.join(os.fsencode(folder), name), "wb") as file:
+                square(file, format="JPEG")
+        except OSError:
+            pytest.skip("a file system that takes no such names")
+    return folder
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+@pytest.mark.parametrize("command", [
+    ("localize", "--top", 1), ("localize", "--top", 1, "--json"), ("saliency", "--preset", "best"), ("compare",),
+    ("saliency", "--neuron", "features:1"), ("exciting", "--neuron", "features:1", "--rule", "gradient"),
+])  # fmt: skip
+def test_names_that_cannot_be_printed_do_not_end_the_run(
+    deepinside, small, monkeypatch, strange, tmp_path, encoding, command
+):
+    (strange / "broken\x1b[2J.jpg").write_bytes(b"")
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
+    monkeypatch.setattr(sys, "stdout", stream)
+    name, *options = command
+    status, _, err = deepinside(name, strange, *options, "--out", tmp_path / "out")
+    raw = stream.buffer.getvalue()
+    assert status == 1, err
+    assert raw.decode(encoding).count("zebra.jpg") >= 1
+    assert b"\x1b" not in raw
+    assert "\x1b" not in err
+    if "--json" in options:
+        paths = [json.loads(line)["path"] for line in raw.decode(encoding).splitlines()]
+        assert {os.fsencode(Path(path).name) for path in paths} == {*STRANGE, b"zebra.jpg", b"broken\x1b[2J.jpg"}
+    else:
+        assert rb"caf\xe9.jpg" in raw
+        assert rb"\x1b[31mred\nb.jpg" in raw
+
+
+def test_a_name_without_room_for_a_suffix_is_one_photo_of_the_run(deepinside, small, tmp_path):
+    for name in ("x" * 251 + ".png", "y.png"):
+        square(tmp_path / name, format="PNG")
+    status, _, err = deepinside("localize", tmp_path, "--top", 1, "--export", "masks", "--out", tmp_path / "out")
+    assert (status, err) == (0, "")
+    assert len(list((tmp_path / "out").glob("*localize.png"))) == 2
+
+
+def test_what_is_printed_is_in_the_export_when_the_reader_leaves(deepinside, small, monkeypatch, tmp_path):
+    """`deepinside localize ... --export coco | head -1`"""
+    for number in range(6):
+        square(tmp_path / f"{number}.png")
+    reader, writer = os.pipe()
+    os.close(reader)
+    monkeypatch.setattr(sys, "stdout", os.fdopen(writer, "w"))
+    with sys.stdout:
+        status, _, err = deepinside("localize", tmp_path, "--top", 1, "--export", "coco", "--out", tmp_path / "out")
+    assert (status, err) == (141, "")
+    document = json.loads((tmp_path / "out" / "coco" / "annotations.json").read_text())
+    assert document["images"][0]["file_name"] == "0.png"
+
+
+def test_a_signal_leaves_complete_files_of_what_was_done(deepinside, small, monkeypatch, tmp_path):
+    from deepinside.explanations import explain
+
+    for number in range(6):
+        square(tmp_path / f"{number}.png")
+    whole = explain.explain_each
+
+    def interrupted(*arguments, **options):
+        for number, outcome in enumerate(whole(*arguments, **options)):
+            if number == 2:
+                signal.raise_signal(signal.SIGTERM)
+            yield outcome
+
+    monkeypatch.setattr(explain, "explain_each", interrupted)
+    status, out, err = deepinside("localize", tmp_path, "--top", 1, "--export", "coco", "--out", tmp_path / "out")
+    assert (status, err) == (143, "deepinside: terminated\n")
+    printed = [line for line in out.splitlines() if " x " in line]
+    document = json.loads((tmp_path / "out" / "coco" / "annotations.json").read_text())
+    assert [image["file_name"] for image in document["images"]] == ["0.png", "1.png"]
+    assert len(printed) == 2
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+@pytest.mark.parametrize("arguments", [
+    ("localize", "photos/cat.jpg"), ("localize", "photos/cat.jpg", "--json"), ("saliency", "photos/cat.jpg"),
+    ("compare", "photos/cat.jpg"), ("layers",), ("models",), ("class-image", "red", "--steps", 1), (), ("--help",),
+    ("exciting", "photos/cat.jpg", "--neuron", "features:1", "--rule", "gradient"), ("train", "--help"),
+    ("evaluate-class-images", "--classes", 1, "--steps", 1, "--preset", "paper"), ("evaluate", "."),
+])  # fmt: skip
+def test_a_full_standard_output_is_one_line(deepinside, small, monkeypatch, photos, tmp_path, arguments):
+    places = [str(photos / "cat.jpg") if each == "photos/cat.jpg" else each for each in arguments]
+    monkeypatch.chdir(tmp_path)
+    square("red.png")
+    Path("boxes.csv").write_text("image,label,x0,y0,x1,y1\nred.png,red,0,0,20,20\n")
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        status, _, err = deepinside(*places)
+    assert (status, err) == (2, "deepinside: standard output: No space left on device\n")
+
+
+# ------------------------------------------------------------------------------------------------ mistakes, told once
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (("saliency", "--rule", "guidde"), "did you mean guided"),
+    (("saliency", "--layer", "block"), "expected the name of a layer"),
+    (("saliency", "--layer", "classifier"), "grid"),
+    (("saliency", "--neuron", "blocks.2.0:9999"), "expected channels from 0"),
+    (("saliency", "--neuron", "nope:1"), "expected the name of a layer"),
+    (("saliency", "--target", "4000"), "expected a class index from 0 to 999"),
+    (("compare", "--neuron", "nope:1"), "expected the name of a layer"),
+    (("exciting", "--neuron", "nope:1"), "expected the name of a layer"),
+    (("exciting", "--neuron", "blocks.2.0:1", "--rule", "x"), "expected a rule"),
+    (("localize", "--labels", "two.txt"), "expected as many labels as the network has classes (1000), got 2"),
+    (("compare", "--labels", "two.txt"), "expected as many labels"),
+    (("localize", "--model", "small.py:unnamed", "--target", "7"), "expected a class index from 0 to 2, got 7"),
+    (("saliency", "--model", "small.py:smooth", "--rule", "guided"), "rectifiers"),
+    (("localize", "--model", "small.py:other_size"), "images of 8 x 8 pixels"),
+])  # fmt: skip
+def test_a_mistake_is_told_once_and_before_the_first_photo(deepinside, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    Path("two.txt").write_text("ant\nbee\n")
+    Path("small.py").write_text(
+        "from torch import nn\nfrom deepinside import Classifier\n"
+        "net = nn.Sequential(nn.Conv2d(3, 3, 1), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+        "unnamed = smooth = Classifier(net, size=8)\n"
+        "other_size = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(3, 3)), size=8)\n"
+    )
+    for number in range(3):
+        square(f"{number}.png")
+    command, *options = arguments
+    status, out, err = deepinside(command, ".", *options)
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert message in err
+    assert not Path("deepinside-out").exists()
+
+
+@pytest.mark.parametrize("command", [
+    ("localize",), ("localize", "--json"), ("saliency",), ("compare",), ("saliency", "--neuron", "features:1"),
+    ("exciting", "--neuron", "features:1", "--rule", "gradient"),
+])  # fmt: skip
+def test_where_every_photo_fails_it_is_the_photos(deepinside, small, tmp_path, command):
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    name, *options = command
+    assert deepinside(name, tmp_path / "empty.jpg", *options, "--out", tmp_path / "out")[0] == 1
+
+
+def test_evaluate_without_one_photo_to_judge(deepinside, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("boxes.csv").write_text("image,label,x0,y0,x1,y1\nnone.jpg,espresso,80,15,480,385\n")
+    status, out, err = deepinside("evaluate", ".")
+    assert (status, out) == (1, "")
+    assert "none.jpg" in err
+
+
+def test_saliency_says_that_its_probabilities_are_those_of_ten_crops(deepinside, photos, tmp_path):
+    _, out, _ = deepinside("saliency", photos / "coffee.jpg", "--out", tmp_path)
+    assert out.splitlines()[0].endswith("%  (probabilities: mean logits of ten crops)")
+    _, out, _ = deepinside("localize", photos / "coffee.jpg", "--top", 1, "--out", tmp_path)
+    assert out.splitlines()[0].endswith("600 x 400")

@@ -159,3 +159,34 @@ def test_a_network_is_loaded_with_its_labels_on_its_device(tmp_path):
 def test_options_load_nothing_heavy():
     code = "import sys; from deepinside import cli_options; assert not {'torch', 'numpy', 'PIL'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_a_shell_completes_is_what_the_library_knows():
+    from deepinside.class_images import ascent, gallery
+    from deepinside.explanations import export, presets
+    from deepinside.gradients import rectifiers
+    from deepinside.networks.sources import listings
+    from deepinside.training.recipe import RECIPES
+
+    assert set(cli_options.PRESETS) == set(presets.PRESETS)
+    assert set(cli_options.RULES) == set(rectifiers.RULES)
+    assert set(cli_options.FORMATS) == set(export.FORMATS)
+    assert set(cli_options.CLASS_IMAGES) == set(ascent.PRESETS)
+    assert set(cli_options.ANIMATIONS) == set(gallery.ANIMATIONS)
+    assert set(cli_options.RECIPES) == set(RECIPES)
+    known = [line.spec for line in listings()]
+    assert all(any(spec.startswith(name) for spec in known) for name in cli_options.MODELS)
+
+
+@pytest.mark.parametrize("name", ["", *sorted(COMMANDS)])
+def test_no_help_text_is_clipped_on_a_terminal_of_80_columns(name):
+    arguments = [name, "--help"] if name else ["--help"]
+    narrow, wide = (
+        CliRunner().invoke(cli.app, arguments, env={"COLUMNS": columns, "TERM": "dumb"}).output
+        for columns in ("80", "300")
+    )
+    assert "…" not in narrow
+    assert max(map(len, narrow.splitlines())) <= 80
+    letters = [sorted("".join(text.split()).replace("─", "")) for text in (narrow, wide)]
+    frames = "│╭╮╰╯"
+    assert [each for each in letters[0] if each not in frames] == [each for each in letters[1] if each not in frames]

@@ -31,3 +31,10 @@ def test_functions_are_not_shadowed_by_the_modules_of_their_names():
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = deepinside.nothing
+
+
+def test_the_version_is_the_installed_one():
+    from importlib.metadata import version
+
+    assert deepinside.__version__ == version("deepinside")
+    assert "__version__" in dir(deepinside)

@@ -10,6 +10,7 @@ Names are imported when first used, so that `import deepinside` does not wait fo
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from deepinside.gradients.targets import At, Neuron
     from deepinside.networks.classifier import Classifier
     from deepinside.networks.sources import load
+
+    __version__: str
 
 _HOMES = {
     "At": "gradients.targets",
@@ -88,10 +91,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return version("deepinside")
     if name not in _HOMES:
         raise AttributeError(f"module 'deepinside' has no attribute {name!r}")
     return getattr(import_module(f"deepinside.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "__version__"})

@@ -1,42 +1,66 @@
-"""The command `deepinside`: parse, call, print. Everything heavy is imported by the command that needs it."""
+"""The command `deepinside`: parse, call, print. Everything heavy is imported by the command that needs it.
+
+Exit status: 0 where all is well, 1 where photos failed, 2 for a mistake in the command, which is told once and before
+the first photo, and 128 plus the number of a signal that ended it.
+"""
 
 from __future__ import annotations
 
-import json
+import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from deepinside import cli_options as groups
-from deepinside.cli_options import OUT, RUN, JsonFile, OptionalOut, Out, Photos, options
-from deepinside.core.errors import DeepInsideError
+from deepinside import cli_text as text
+from deepinside.cli_files import beside, kind_of
+from deepinside.cli_options import OUT, RUN, JsonFile, OptionalOut, Out, Photos, among, options
+from deepinside.cli_streams import Ended, StandardOutputError, complain, ended_by, remark, say, say_json, speaking
+from deepinside.core.errors import DeepInsideError, check_writable, check_writable_folder
 
 if TYPE_CHECKING:
-    from deepinside.core.progress import Note
+    from deepinside.core.images import Photo
     from deepinside.core.results import Explanation
     from deepinside.explanations.explain import Outcome
-    from deepinside.explanations.reconstruct import Reconstruction
     from deepinside.gradients.targets import Target
     from deepinside.networks.classifier import Classifier
-    from deepinside.reproduction.reproduce import Report
-    from deepinside.training.train import Epoch, Trained
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 app = typer.Typer(
     help="What did the network look at, and why: saliency, boxes and class images from any image classifier.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 # The defaults of commands that differ from those of their groups.
 SALIENCY = groups.Explained(top=1, preset="paper")
+DECONVNET = "deconvnet"  # of `exciting`
+
+
+def _print_version(wanted: bool) -> bool:
+    if wanted:
+        from deepinside import __version__
+
+        say(f"deepinside {__version__}")
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
+def deepinside(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """What did the network look at, and why: saliency, boxes and class images from any image classifier."""
 
 
 @app.command()
@@ -50,8 +74,9 @@ def localize(
         list[str] | None,
         typer.Option(
             metavar="FORMAT",
-            help="Also write labels into DIR/FORMAT, which must be new: coco, voc, yolo, labelstudio or masks; may be "
-            "repeated. With --top 1 there is one box per photo.",
+            help="Also write labels into DIR/FORMAT, which must hold none: coco, voc, yolo, labelstudio or masks; may "
+            "be repeated. With --top 1 there is one box per photo.",
+            autocompletion=among(groups.FORMATS),
         ),
     ] = None,
     as_json: Annotated[
@@ -61,32 +86,32 @@ def localize(
 ) -> None:
     """What a photo shows and where: classes, boxes, masks, and an image of how they were found."""
     from deepinside.core.images import find_photos
+    from deepinside.explanations import sheets
     from deepinside.explanations.explain import explain_each
     from deepinside.explanations.export import exporting
     from deepinside.explanations.presets import localizer_of
 
-    localizer = localizer_of(asked.preset)  # an unknown one is a mistake in the command, not in every photo
-    names = dict(find_photos(photos))
-    classifier = _loaded(network)
-    targets = _classes(classifier, asked.target)
+    localizer = localizer_of(asked.preset)
     folder = out or (None if as_json else OUT)
-    failures = 0
+    check_writable_folder(out or OUT)
+    names = dict(find_photos(photos))
+    classifier, targets = _ready(network, asked.target)
+    kind = kind_of("localize", network, *asked.own("best"), *_named(classifier, targets))
+    tally = Tally(as_json)
     with exporting(out or OUT, export or []) as add:
-        for outcome in explain_each(classifier, _progress(list(names)), targets, top=asked.top, preset=localizer):
-            if outcome.photo is None or outcome.explanation is None:
-                failures += 1
-                _print_failure(outcome, as_json)
-                continue
-            print(_json_line(outcome.path, outcome.explanation) if as_json else _boxes_text(outcome), flush=True)
-            add(outcome.path, names[outcome.path], outcome.explanation)
+        found = explain_each(classifier, _progress(list(names)), targets, top=asked.top, preset=localizer)
+        for path, photo, explanation in tally.explained(found):
+            add(path, names[path], explanation)  # before it is printed: nobody is told of what is not there
+            if as_json:
+                say_json(text.boxes_json(path, explanation))
+            else:
+                say(*text.boxes_text(path, explanation))
             if folder:
-                from deepinside.explanations import sheets
-
-                sheet = sheets.localization_sheet(outcome.photo, outcome.explanation)
-                _tell(sheets.save(sheet, _beside(folder, names[outcome.path], "localize")), as_json)
+                sheet = sheets.localization_sheet(photo, explanation)
+                _tell(sheets.save(sheet, beside(folder, names[path], kind)), as_json)
     for name in export or []:
         _tell((out or OUT) / name, as_json)
-    raise typer.Exit(1 if failures else 0)
+    raise typer.Exit(tally.status)
 
 
 @app.command()
@@ -104,30 +129,25 @@ def saliency(
     from deepinside.explanations.explain import explain_each
     from deepinside.explanations.presets import with_maps_of
 
+    if how.neuron and (asked.target or how.layer):
+        raise DeepInsideError("expected a neuron alone, got a class or a layer as well; give one of them")
     localizer = with_maps_of(asked.preset, how.layer, how.rule if how.neuron is None else "gradient")
+    check_writable_folder(out)
     names = dict(find_photos(photos))
-    classifier = _loaded(network)
-    targets = _classes(classifier, asked.target)
     if how.neuron:
-        if targets or how.layer:
-            raise DeepInsideError("expected a neuron alone, got a class or a layer as well; give one of them")
-        raise typer.Exit(_neuron_maps(classifier, names, how.neuron, how.rule, out))
-    failures = 0
-    for outcome in explain_each(
-        classifier, _progress(list(names)), targets, top=asked.top, preset=localizer, boxes=False
-    ):
-        if outcome.photo is None or outcome.explanation is None:
-            failures += 1
-            _print_failure(outcome, False)
-            continue
-        name = names[outcome.path]
-        print(_classes_text(outcome))
-        for number, detection in enumerate(outcome.explanation.objects):
-            suffix = "map" if number == 0 else f"map-{number + 1}"
-            _tell(sheets.save_map(detection.saliency, _beside(out, name, suffix)))
-        sheet = sheets.saliency_sheet(outcome.photo, outcome.explanation)
-        _tell(sheets.save(sheet, _beside(out, name, "saliency")))
-    raise typer.Exit(1 if failures else 0)
+        raise typer.Exit(_neuron_maps(network, names, how, out))
+    classifier, targets = _ready(network, asked.target, layer=how.layer, rule=how.rule)
+    own = (*asked.own(SALIENCY.preset), *_named(classifier, targets), *how.own())
+    tally = Tally()
+    found = explain_each(classifier, _progress(list(names)), targets, top=asked.top, preset=localizer, boxes=False)
+    for path, photo, explanation in tally.explained(found):
+        say(text.classes_text(path, explanation))
+        for number, detection in enumerate(explanation.objects, start=1):
+            kind = kind_of("map", network, *own) + (f"-{number}" if number > 1 else "")
+            _tell(sheets.save_map(detection.saliency, beside(out, names[path], kind)))
+        sheet = sheets.saliency_sheet(photo, explanation)
+        _tell(sheets.save(sheet, beside(out, names[path], kind_of("saliency", network, *own))))
+    raise typer.Exit(tally.status)
 
 
 @app.command()
@@ -143,32 +163,25 @@ def compare(
     out: Out = OUT,
 ) -> None:
     """One sheet per photo: gradient, DeconvNet and guided maps, and the boxes of both presets, side by side."""
-    from deepinside.core.images import find_photos, read
+    from deepinside.core.images import find_photos
     from deepinside.explanations import sheets
     from deepinside.explanations.compare import compare
     from deepinside.gradients.targets import read_neuron
 
     if neuron and target:
         raise DeepInsideError("expected a neuron or a class, got both; give one of them")
+    wanted: Target | None = read_neuron(neuron) if neuron else None
+    check_writable_folder(out)
     names = dict(find_photos(photos))
-    classifier = _loaded(network)
-    targets = _classes(classifier, [target] if target else None)
-    wanted = read_neuron(neuron) if neuron else targets[0] if targets else None
-    failures = 0
-    for path in _progress(list(names)):
-        try:
-            photo = read(path)
-            seen = compare(classifier, photo, wanted)
-        except DeepInsideError as error:
-            failures += 1
-            _complain(error)
-            continue
-        print(path)
-        for rule, each in seen.rules.items():
-            print(f"  {rule:<10} {_rule_text(each)}")
-        sheet = sheets.compare_sheet(photo, seen.rules, seen.presets)
-        _tell(sheets.save(sheet, _beside(out, names[path], "compare")))
-    raise typer.Exit(1 if failures else 0)
+    classifier, targets = _ready(network, [target] if target else None, neuron=neuron)
+    wanted = targets[0] if targets else wanted
+    kind = kind_of("compare", network, *_named(classifier, targets), neuron)
+    tally = Tally()
+    for path, photo, seen in tally.seen(_progress(list(names)), lambda photo: compare(classifier, photo, wanted)):
+        say(str(path), *(f"  {rule:<10} {text.rule_text(each)}" for rule, each in seen.rules.items()))
+        sheet = sheets.compare_sheet(photo, seen.rules, seen.presets, classifier.name)
+        _tell(sheets.save(sheet, beside(out, names[path], kind)))
+    raise typer.Exit(tally.status)
 
 
 @app.command()
@@ -179,7 +192,7 @@ def exciting(
     neuron: Annotated[
         str, typer.Option(metavar="LAYER:CHANNEL", help="The neuron, where it is strongest in each photo.")
     ],
-    rule: groups.Rule = "deconvnet",
+    rule: groups.Rule = DECONVNET,
     count: Annotated[int, typer.Option(min=1, help="How many photos.")] = 9,
     out: Out = OUT,
 ) -> None:
@@ -189,19 +202,19 @@ def exciting(
     from deepinside.explanations.reconstruct import most_exciting, reconstruct
     from deepinside.gradients.targets import read_neuron
 
-    names = dict(find_photos(photos))
-    classifier = _loaded(network)
     wanted = read_neuron(neuron)
+    check_writable_folder(out)
+    names = dict(find_photos(photos))
+    classifier, _ = _ready(network, neuron=neuron, rule=rule)
     found, failures = most_exciting(classifier, _progress(list(names)), wanted, count)
-    for error in failures:
-        _complain(error)
+    complain(*failures)
     if not found:
-        raise DeepInsideError("expected photos to look at, got none that can be read")
+        raise typer.Exit(1)
     shown = [(photo, reconstruct(classifier, photo, wanted, rule=rule)) for photo in (read(path) for _, path in found)]
-    for activation, path in found:
-        print(f"  {activation:8.3f}  {path}")
-    name = Path(f"{neuron.replace(':', '-').replace('@', '-')}.exciting.png")
-    _tell(sheets.save(sheets.exciting_sheet(shown), out / name))
+    say(*(f"  {activation:8.3f}  {path}" for activation, path in found))
+    kind = kind_of("exciting", network, None if rule == DECONVNET else rule)
+    name = f"{neuron.replace(':', '-').replace('@', '-')}.photo"  # `beside` takes the last suffix for a photo's
+    _tell(sheets.save(sheets.exciting_sheet(shown, classifier.name), beside(out, Path(name), kind)))
     raise typer.Exit(1 if failures else 0)
 
 
@@ -209,13 +222,7 @@ def exciting(
 @options
 def layers(network: groups.Network) -> None:
     """The layers one can look at, in the order in which they run: name, kind, shape, and grid if there is one."""
-    classifier = _loaded(network)
-    listed = classifier.layers()
-    width = max(len(layer.name) for layer in listed)
-    for layer in listed:
-        shape = " x ".join(map(str, layer.shape))
-        grid = f"grid {layer.grid[0]} x {layer.grid[1]}" if layer.grid else ""
-        print(f"{layer.name:<{width}}  {layer.kind:<22} {shape:<18} {grid}".rstrip())
+    say(*text.layers_text(_loaded(network).layers()))
 
 
 @app.command()
@@ -231,22 +238,28 @@ def evaluate(
     from deepinside.data.boxes import read_samples
     from deepinside.evaluation.journal import judge_on, kept_count
     from deepinside.evaluation.localization import choose, summarized
-    from deepinside.evaluation.tables import notes, table
+    from deepinside.evaluation.tables import notes, tables
 
     asked = judging.asked()
     reports.check()
+    check_writable_folder(OUT)  # where images already judged are kept
     samples = choose(list(read_samples(root)), judging.limit, judging.seed)
-    classifier = _loaded(network)
+    classifier, _ = _ready(network)
     if kept := kept_count(classifier, samples, asked, OUT):
-        print(f"deepinside: going on after {kept} of {len(samples)} images", file=sys.stderr)
-    judged = track(judge_on(classifier, samples, asked, OUT), len(samples), "images")
-    evaluation = summarized(classifier, asked, judged)
-    print_table(table(evaluation))
-    print(notes(evaluation, judging.baselines))
+        complain(f"going on after {kept} of {len(samples)} images")
+    judged = list(track(judge_on(classifier, samples, asked, OUT), len(samples), "images"))
+    try:
+        evaluation = summarized(classifier, asked, judged)
+    except DeepInsideError as error:  # not one could be judged
+        complain(error)
+        raise typer.Exit(1) from None
+    for table in tables(evaluation):
+        print_table(table)
+    say(*notes(evaluation, judging.baselines).splitlines())
     for path in reports.written(evaluation):
         _tell(path)
     for line in evaluation.failure_lines():
-        print(line, file=sys.stderr)
+        remark(line)
     raise typer.Exit(1 if evaluation.failures else 0)
 
 
@@ -265,6 +278,7 @@ def class_image(
     from deepinside.class_images.gallery import Drawn, Gallery, chosen, draw_facets
     from deepinside.gradients.targets import read_neuron
 
+    check_writable_folder(files.out)
     classifier = _loaded(network)
     named: list[Target] = [*(_classes(classifier, classes) or []), *map(read_neuron, files.neuron or [])]
     targets = chosen(classifier, named, every=files.gallery)
@@ -272,7 +286,7 @@ def class_image(
     gallery = Gallery(classifier, files.out, settings, resume=files.gallery, animate=files.animate)
     for event in _shown(draw_facets(gallery, targets, files.facets)):
         if isinstance(event, Drawn):
-            _say(f"  {event.score:>9.4f}  {event.name:<32} -> {event.path}")
+            say(f"  {event.score:>9.4f}  {event.name:<32} -> {event.path}")
         else:
             _tell(event.path)
 
@@ -293,15 +307,17 @@ def evaluate_class_images(
     from deepinside.evaluation.recognition import check_methods, classes_of_all, judged, spread, table, write_json
 
     methods, notes = check_methods(judging.methods)
+    if out:
+        check_writable_folder(out)
+    if json_file:
+        check_writable(json_file)
     model = _loaded(network)
     judges = [_loaded(groups.Network(name, device=network.device)) for name in judging.judge or ["lite1"]]
     classes = spread(judging.classes, classes_of_all(model, judges))
     settings = Settings(steps=judging.steps, seed=judging.seed)
     rows = list(_shown(judged(model, judges, methods, classes, settings, out)))
     print_table(table(model.name, rows))
-    print("In percent of the classes, with 95% intervals, after rounding to 8-bit PNG.")
-    for note in notes:
-        print(note)
+    say("In percent of the classes, with 95% intervals, after rounding to 8-bit PNG.", *notes)
     if json_file:
         _tell(write_json(model.name, rows, json_file))
 
@@ -321,8 +337,9 @@ def train(
     from deepinside.training.train import train
 
     setup = training.setup()
+    _check_run(out)
     for event in _shown(train(root, out, setup, machine.resources(), tensorboard=tensorboard)):
-        _say(_training_text(event, setup.recipe.epochs))
+        say(text.training_text(event, setup.recipe.epochs))
 
 
 @app.command()
@@ -341,12 +358,13 @@ def reproduce(
     from deepinside.reproduction.reproduce import Extent, Report, reproduce
 
     setup, extent = training.setup(), Extent(judged=limit, steps=steps)
+    _check_run(out)
     for event in _shown(reproduce(root, out, setup, extent, machine.resources())):
         if isinstance(event, Report):
-            _say(_report_text(event))
+            say(text.report_text(event))
             _tell(event.path)
         else:
-            _say(_training_text(event, setup.recipe.epochs))
+            say(text.training_text(event, setup.recipe.epochs))
 
 
 @app.command()
@@ -354,67 +372,124 @@ def models() -> None:
     """The classifiers one can name after --model."""
     from deepinside.networks.sources import listings
 
-    for line in listings():
-        print(f"{line.spec:<18} {line.about}")
+    say(*(f"{line.spec:<18} {line.about}" for line in listings()))
 
 
 def main() -> None:
-    """The entry point: an error that the user can fix is one line on standard error, with exit status 2."""
+    """The entry point. What ends a command early is told in one line, and by its exit status; see above."""
     try:
-        app()
-    except DeepInsideError as error:
-        _complain(error)
-        sys.exit(2)
+        with speaking():
+            app()
+    except (DeepInsideError, StandardOutputError, Ended) as error:
+        sys.exit(ended_by(error))
+
+
+class Tally:
+    """Photos one after the other: those that fail are told and counted, and the others go on."""
+
+    def __init__(self, as_json: bool = False):
+        self.as_json = as_json
+        self.failures = 0
+
+    @property
+    def status(self) -> int:
+        """The exit status: 1 where a photo failed."""
+        return 1 if self.failures else 0
+
+    def explained(self, outcomes: Iterable[Outcome]) -> Iterator[tuple[Path, Photo, Explanation]]:
+        """The photos that could be explained."""
+        for outcome in outcomes:
+            if outcome.photo is None or outcome.explanation is None:
+                self._tell(outcome.path, outcome.error)
+                continue
+            _tell_notes(outcome.photo)
+            yield outcome.path, outcome.photo, outcome.explanation
+
+    def seen(self, paths: Iterable[Path], look: Callable[[Photo], Result]) -> Iterator[tuple[Path, Photo, Result]]:
+        """What a look at each photo gives, where it gives anything."""
+        from deepinside.core.images import read
+
+        for path in paths:
+            try:
+                photo = read(path)
+                _tell_notes(photo)
+                found = look(photo)
+            except DeepInsideError as error:
+                self._tell(path, error)
+                continue
+            yield path, photo, found
+
+    def _tell(self, path: Path, error: DeepInsideError | None) -> None:
+        self.failures += 1
+        if self.as_json:
+            say_json({"path": str(path), "error": str(error)})
+        else:
+            complain(error)
 
 
 def _loaded(network: groups.Network) -> Classifier:
     """The classifier of a command; what is worth knowing about it goes to standard error."""
     classifier = network.load()
-    for note in classifier.notes:
-        print(f"deepinside: {note}", file=sys.stderr)
+    complain(*classifier.notes)
     return classifier
 
 
-def _complain(error: DeepInsideError | None) -> None:
-    print(f"deepinside: {error}", file=sys.stderr)
+def _ready(
+    network: groups.Network,
+    classes: Sequence[str] | None = None,
+    *,
+    layer: str | None = None,
+    rule: str = "gradient",
+    neuron: str | None = None,
+) -> tuple[Classifier, list[int] | None]:
+    """The classifier and the classes asked for, once it is known that the network has all that is asked of it."""
+    from deepinside.explanations.trial import try_out
+    from deepinside.gradients.targets import read_neuron
+
+    classifier = _loaded(network)
+    targets = _classes(classifier, classes)
+    try_out(classifier, targets or (), layer=layer, rule=rule, neuron=read_neuron(neuron) if neuron else None)
+    return classifier, targets
 
 
 def _classes(classifier: Classifier, names: Sequence[str] | None) -> list[int] | None:
-    """The indices of the classes with these names; None where no names are given."""
-    return [classifier.labels.find(name) for name in names] if names else None
+    """The indices of the classes with these names; None where no names are given. Tells how it read ambiguous ones."""
+    if not names:
+        return None
+    targets = [classifier.labels.find(name) for name in names]
+    reading = getattr(classifier.labels, "reading", lambda name: None)
+    complain(*filter(None, map(reading, names)))
+    return targets
 
 
-def _neuron_maps(classifier: Classifier, names: dict[Path, Path], neuron: str, rule: str, folder: Path) -> int:
+def _named(classifier: Classifier, targets: Sequence[int] | None) -> list[str]:
+    """The names of the classes asked for, for the names of files."""
+    return [classifier.labels.name(index) for index in targets or ()]
+
+
+def _neuron_maps(network: groups.Network, names: dict[Path, Path], how: groups.Pass, folder: Path) -> int:
     """A sheet and a map of a neuron for every photo; the exit status."""
-    from deepinside.core.images import read
     from deepinside.explanations import sheets
     from deepinside.explanations.reconstruct import reconstruct
     from deepinside.gradients.targets import read_neuron
 
-    wanted = read_neuron(neuron)
-    failures = 0
-    for path in _progress(list(names)):
-        try:
-            photo = read(path)
-            seen = reconstruct(classifier, photo, wanted, rule=rule)
-        except DeepInsideError as error:
-            failures += 1
-            _complain(error)
-            continue
-        print(f"{path}  {seen.target} {seen.score:.3f}, {_rule_text(seen)}")
-        _tell(sheets.save_map(seen.frame.map_to_photo(seen.map), _beside(folder, names[path], "map")))
-        _tell(sheets.save(sheets.neuron_sheet(photo, seen), _beside(folder, names[path], "saliency")))
-    return 1 if failures else 0
+    assert how.neuron
+    wanted = read_neuron(how.neuron)
+    classifier, _ = _ready(network, neuron=how.neuron, rule=how.rule)
+    tally = Tally()
+    look = partial(reconstruct, classifier, target=wanted, rule=how.rule)
+    for path, photo, seen in tally.seen(_progress(list(names)), look):
+        say(f"{path}  {seen.target} {seen.score:.3f}, {text.rule_text(seen)}")
+        map, sheet = (beside(folder, names[path], kind_of(what, network, *how.own())) for what in ("map", "saliency"))
+        _tell(sheets.save_map(seen.frame.map_to_photo(seen.map), map))
+        _tell(sheets.save(sheets.neuron_sheet(photo, seen, classifier.name), sheet))
+    return tally.status
 
 
-def _rule_text(seen: Reconstruction | DeepInsideError) -> str:
-    """How many rectifiers a rule acted on, or why it could not."""
-    if isinstance(seen, DeepInsideError):
-        return str(seen)
-    if seen.rule == "gradient":
-        return "back-propagation as it is"
-    others = ", ".join(f"{count} {name}" for name, count in seen.others.items())
-    return f"acted on {sum(seen.rectifiers.values())} rectifiers" + (f"; plain gradient at {others}" if others else "")
+def _check_run(folder: Path) -> None:
+    """As `check_writable_folder`, by the process that writes the run: under torchrun they are several."""
+    if os.environ.get("RANK", "0") == "0":
+        check_writable_folder(folder)
 
 
 def _progress(items: Sequence[Item]) -> Iterable[Item]:
@@ -439,84 +514,13 @@ def _shown(events: Iterable[object]) -> Iterator[Any]:
             advance(event.done, event.total, event.what)
 
 
-def _training_text(event: Note | Epoch | Trained, epochs: int) -> str:
-    """What the leading process prints of a training event; `epochs` is the number of all epochs."""
-    from deepinside.core.progress import Note
-    from deepinside.training.train import Trained
-
-    if isinstance(event, Note):
-        return event.text
-    if isinstance(event, Trained):
-        return f"ten-crop test: top-1 {event.ten_crop[0]:.1%}, top-5 {event.ten_crop[1]:.1%}"
-    return (
-        f"epoch {event.epoch:>3}/{epochs}  learning rate {event.learning_rate:.2e}  loss {event.loss:.4f}  "
-        f"training top-1 {event.training_top1:.1%}  validation top-1 {event.top1:.1%}  top-5 {event.top5:.1%}  "
-        f"{event.images_per_second:.0f} images/s"
-    )
-
-
-def _report_text(report: Report) -> str:
-    """The errors of a reproduction on one line."""
-    trained = report.trained
-    line = f"top-1 error {1 - trained.curve[-1].top1:.1%}, ten crops {1 - trained.ten_crop[0]:.1%}"
-    if report.evaluation is None:
-        return f"{line}; no boxes, so no localization figure"
-    rows = report.evaluation.rows
-    methods = ("paper", "center_box", "whole_image")
-    told = ", ".join(f"{name} {rows[name].figures['top5_error'].value:.1%}" for name in methods)
-    return f"{line}; top-5 localization error: {told}"
-
-
-def _beside(folder: Path, name: Path, what: str) -> Path:
-    """Where a picture goes: never the photo's own name, so that `--out .` cannot overwrite it."""
-    return folder / name.with_name(f"{name.stem}.{what}.png")
-
-
-def _print_failure(outcome: Outcome, as_json: bool) -> None:
-    if as_json:
-        print(
-            json.dumps({"path": str(outcome.path), "error": str(outcome.error)}, ensure_ascii=False),
-            flush=True,
-        )
-    else:
-        _complain(outcome.error)
-
-
-def _json_line(path: Path, explanation: Explanation) -> str:
-    objects = [
-        {
-            "index": detection.index,
-            "label": detection.label,
-            "probability": round(detection.probability, 6),
-            "box": detection.box.as_tuple(),
-        }
-        for detection in explanation.objects
-    ]
-    photo = {"path": str(path), "width": explanation.width, "height": explanation.height, "objects": objects}
-    return json.dumps(photo, ensure_ascii=False)
-
-
-def _boxes_text(outcome: Outcome) -> str:
-    assert outcome.explanation is not None
-    lines = [f"{outcome.path}  {outcome.explanation.width} x {outcome.explanation.height}"]
-    for detection in outcome.explanation.objects:
-        corners = " ".join(f"{corner:>5}" for corner in detection.box.as_tuple())
-        lines.append(f"  {detection.probability:>6.1%}  {detection.label:<32} box {corners}")
-    return "\n".join(lines)
-
-
-def _classes_text(outcome: Outcome) -> str:
-    assert outcome.explanation is not None
-    classes = ", ".join(f"{seen.label} {seen.probability:.1%}" for seen in outcome.explanation.objects)
-    return f"{outcome.path}  {classes}"
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
+def _tell_notes(photo: Photo) -> None:
+    """What is worth knowing about how a photo was read."""
+    complain(*(f"{photo.name}: {note}" for note in getattr(photo, "notes", ())))
 
 
 def _tell(path: Path, as_json: bool = False) -> None:
-    print(f"  -> {path}", file=sys.stderr if as_json else sys.stdout)
+    (remark if as_json else say)(f"  -> {path}")
 
 
 if __name__ == "__main__":

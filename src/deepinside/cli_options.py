@@ -29,6 +29,29 @@ if TYPE_CHECKING:
 OUT = Path("deepinside-out")
 RUN = Path("deepinside-run")
 
+# What a shell completes. The library's tables would have to be imported with PyTorch; a test holds them against these.
+MODELS = ("lite0", "lite1", "lite2", "timm:", "torchvision:", "hf:")
+PRESETS = ("best", "paper")
+RULES = ("gradient", "deconvnet", "guided")
+FORMATS = ("coco", "voc", "yolo", "labelstudio", "masks")
+CLASS_IMAGES = ("canonical", "paper")
+ANIMATIONS = ("gif", "webp")
+RECIPES = ("paper", "modern")
+DEVICES = ("cpu", "cuda", "mps")
+
+
+def among(names: tuple[str, ...]) -> Callable[[str], list[str]]:
+    """What typer asks for the names that begin as the user has begun.
+
+    >>> among(RULES)("g")
+    ['gradient', 'guided']
+    """
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete
+
 
 def options(command: Callable[..., None]) -> Callable[..., None]:
     """Let a command take groups of options, which are parameters whose annotation is a dataclass.
@@ -96,7 +119,7 @@ def _of_group(kind: type[DataclassInstance]) -> tuple[Parameter, ...]:
 
 # ---------------------------------------------------------------------------------------------------- single parameters
 
-Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_FOLDER...", help="Photos, or folders of them.")]
+Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_FOLDER", help="Photos, or folders of them.")]
 Out = Annotated[Path, typer.Option(metavar="DIR", help="The folder that images are written to.")]
 OptionalOut = Annotated[
     Path | None, typer.Option(metavar="DIR", help="The folder that images are written to.", show_default=str(OUT))
@@ -107,7 +130,12 @@ TrainingRoot = Annotated[
     typer.Argument(metavar="ROOT", help="An ILSVRC tree, train/CLASS and val/CLASS, CLASS folders, or .tar archives."),
 ]
 Top = Annotated[int, typer.Option(min=1, help="How many of the likeliest classes to explain.")]
-Rule = Annotated[str, typer.Option(help="How rectifiers pass the signal backwards: gradient, deconvnet or guided.")]
+Rule = Annotated[
+    str,
+    typer.Option(
+        help="How rectifiers pass the signal backwards: gradient, deconvnet or guided.", autocompletion=among(RULES)
+    ),
+]
 Neuron = Annotated[
     str | None,
     typer.Option(
@@ -125,13 +153,18 @@ Neuron = Annotated[
 class Network:
     """The network of a command, and where it runs."""
 
-    model: Annotated[str, typer.Option(help="The classifier; `deepinside models` lists them.")] = "lite0"
+    model: Annotated[
+        str, typer.Option(help="The classifier; `deepinside models` lists them.", autocompletion=among(MODELS))
+    ] = "lite0"
     weights: Annotated[Path | None, typer.Option(help="Local .safetensors or .pth in place of published weights.")] = (
         None
     )
     labels: Annotated[Path | None, typer.Option(help="Class names, one per line, in the network's order.")] = None
     device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1 or mps.", show_default="cpu")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="cpu, cuda, cuda:1 or mps.", show_default="cpu", autocompletion=among(DEVICES)
+        ),
     ] = None
 
     def load(self) -> Classifier:
@@ -152,7 +185,13 @@ class Explained:
         typer.Option(metavar="CLASS", help="Class to explain, by name, WordNet id or index; may be repeated."),
     ] = None
     top: Top = 5
-    preset: Annotated[str, typer.Option(help="best, or paper for the paper's own.")] = "best"
+    preset: Annotated[str, typer.Option(help="best, or paper for the paper's own.", autocompletion=among(PRESETS))] = (
+        "best"
+    )
+
+    def own(self, default: str) -> tuple[str | None, ...]:
+        """What a run with these options has of its own, for the names of its files; None for the default."""
+        return (None if self.preset == default else self.preset,)
 
 
 @dataclass(frozen=True)
@@ -169,12 +208,18 @@ class Pass:
     rule: Rule = "gradient"
     neuron: Neuron = None
 
+    def own(self) -> tuple[str | None, ...]:
+        """What a run with these options has of its own, for the names of its files; None for the default."""
+        return (self.neuron, self.layer, None if self.rule == "gradient" else self.rule)
+
 
 @dataclass(frozen=True)
 class Judging:
     """What `evaluate` judges, and by which measures."""
 
-    preset: Annotated[str, typer.Option(help="Presets, separated by commas.")] = "best"
+    preset: Annotated[
+        str, typer.Option(help="Presets, separated by commas.", autocompletion=among((*PRESETS, ",".join(PRESETS))))
+    ] = "best"
     limit: Annotated[int | None, typer.Option(min=1, help="Judge only so many images, drawn by --seed.")] = None
     seed: Annotated[int, typer.Option(help="Of the draws, the bootstrap and the transferred thresholds.")] = 0
     baselines: Annotated[bool, typer.Option(help="Judge Grad-CAM and LayerCAM as well.")] = True
@@ -224,7 +269,9 @@ class Reports:
 class ClassImages:
     """How class images are made."""
 
-    preset: Annotated[str, typer.Option(help="canonical, or paper for the paper's own.")] = "canonical"
+    preset: Annotated[
+        str, typer.Option(help="canonical, or paper for the paper's own.", autocompletion=among(CLASS_IMAGES))
+    ] = "canonical"
     steps: Annotated[int | None, typer.Option(min=1, help="Of gradient ascent.", show_default="the preset's")] = None
     seed: Annotated[int, typer.Option(help="Another seed shows other facets of a class.")] = 0
     posterior: Annotated[bool, typer.Option("--posterior", help="Raise the posterior in place of the score.")] = False
@@ -248,7 +295,10 @@ class ImageFiles:
     gallery: Annotated[bool, typer.Option("--gallery", help="All classes; those of an interrupted run are kept.")] = (
         False
     )
-    animate: Annotated[str | None, typer.Option(metavar="KIND", help="Also the ascent, as gif or webp.")] = None
+    animate: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="Also the ascent, as gif or webp.", autocompletion=among(ANIMATIONS)),
+    ] = None
     out: Out = OUT
 
 
@@ -259,7 +309,10 @@ class Recognition:
     judge: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="MODEL", help="A network that has to recognize the images; may be repeated.", show_default="lite1"
+            metavar="MODEL",
+            help="A network that has to recognize the images; may be repeated.",
+            show_default="lite1",
+            autocompletion=among(MODELS),
         ),
     ] = None
     classes: Annotated[int, typer.Option(min=1, help="How many, evenly spread over all.")] = 200
@@ -277,7 +330,10 @@ class Recognition:
 class Training:
     """The recipe and the network of a training run."""
 
-    recipe: Annotated[str, typer.Option(help="paper, or modern: fewer epochs, for small data sets.")] = "paper"
+    recipe: Annotated[
+        str,
+        typer.Option(help="paper, or modern: fewer epochs, for small data sets.", autocompletion=among(RECIPES)),
+    ] = "paper"
     size: Annotated[int, typer.Option(min=32, help="Height and width of what the network sees, in pixels.")] = 224
     hidden_units: Annotated[
         int | None,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from deepinside.class_images.contact_sheet import _wrapped, contact_sheet, sheet_columns
+from deepinside.class_images.contact_sheet import _lettered, _wrapped, contact_sheet, sheet_columns
 
 
 def test_pictures_stand_in_reading_order_and_keep_their_proportions():
@@ -40,3 +40,17 @@ def test_captions_are_wrapped_never_cut(caption):
 def test_figure_1_has_rows_of_four():
     assert sheet_columns(12) == 4
     assert [sheet_columns(count) for count in (1, 2, 3)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("caption", ["Äpfel, żółć", "Ελλάδα", "Привет", "שלום", "½ → ∞"])
+def test_captions_are_in_a_font_that_has_their_letters(caption):
+    shown, font = _lettered(caption, 16)
+    assert shown == caption
+    blank = font.getmask("\uffff").getbbox(), bytes(font.getmask("\uffff"))
+    for letter in set(caption) - {" ", ","}:
+        assert (font.getmask(letter).getbbox(), bytes(font.getmask(letter))) != blank, "not the box of a missing one"
+
+
+def test_captions_are_shown_as_they_are():
+    assert _lettered("$x^2$ [b]", 16)[0] == "$x^2$ [b]"
+    assert _lettered("a\nb\x1b[2J\U0010fffd", 16)[0] == r"a\nb\x1b[2J\U0010fffd"

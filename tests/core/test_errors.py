@@ -1,11 +1,14 @@
 """Messages that name the nearest spelling, and errors of other libraries and of the system in one line."""
 
+import io
 import os
 import re
+from errno import ENOSPC
 from pathlib import Path
 
 import pytest
 
+from deepinside.core import errors
 from deepinside.core.errors import (
     DeepInsideError,
     brief,
@@ -133,3 +136,21 @@ def test_checking_a_pipe_does_not_wait_for_its_reader(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     check_writable(tmp_path / "pipe")
     check_writable(Path("/dev/null"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_full_device_is_noticed_before_the_work():
+    with pytest.raises(DeepInsideError, match="/dev/full: expected a place to write a file \\(No space left on device"):
+        check_writable(Path("/dev/full"))
+
+
+@pytest.mark.parametrize("check", [check_writable, check_writable_folder])
+def test_a_full_disk_is_noticed_before_the_work(check, monkeypatch, tmp_path):
+    class Full(io.BytesIO):
+        def write(self, content):
+            raise OSError(ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(errors, "TemporaryFile", lambda **options: Full())
+    with pytest.raises(DeepInsideError, match="No space left on device"):
+        check(tmp_path / "new" / "place")
+    assert list(tmp_path.iterdir()) == []

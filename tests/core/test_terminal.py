@@ -7,7 +7,7 @@ import sys
 import pytest
 from rich.table import Table
 
-from deepinside.core.terminal import bar, print_table, track
+from deepinside.core.terminal import bar, literal, print_table, track
 
 
 def test_in_a_pipe_the_items_are_left_alone():
@@ -63,3 +63,20 @@ def test_a_table_is_whole_on_a_narrow_terminal(capsys, monkeypatch):
     table.add_row("canonical", "x" * 80)
     print_table(table)
     assert "x" * 80 in capsys.readouterr().out
+
+
+def test_a_name_in_a_table_is_no_markup(capsys):
+    table = Table("model", title=literal("[b]x[/b]"), title_justify="left")
+    table.add_row(literal("[red]a[/red]\x1b[2J"))
+    print_table(table)
+    out = capsys.readouterr().out
+    assert "[b]x[/b]" in out
+    assert r"[red]a[/red]\x1b[2J" in out
+
+
+def test_the_part_under_a_bar_is_no_markup(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with bar("work") as advance:
+        advance(30, 60, "[red]x[/red]")
+    assert "[red]x[/red]" in sys.stderr.getvalue()

@@ -1,15 +1,19 @@
 """What is written of an evaluation, read back and added up."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.terminal import print_table
 from deepinside.data.boxes import read_samples
 from deepinside.evaluation.localization import Judging, evaluate
-from deepinside.evaluation.tables import cases_sheet, table, write_csv, write_json
+from deepinside.evaluation.results import Failure
+from deepinside.evaluation.tables import _TABLES, as_json, cases_sheet, notes, tables, write_csv, write_json
 from helpers import BASELINES, CAMS, rows_of
 
 
@@ -50,18 +54,58 @@ def test_sheet_shows_the_best_above_the_worst(colors, tree):
         cases_sheet(evaluation, "classification")
 
 
-def test_table_has_every_method_and_option(colors, masked):
-    evaluation = evaluate(colors, read_samples(masked), Judging(["paper"], faithful=True, sanity=1))
-    shown = table(evaluation)
-    assert shown.row_count == len(evaluation.rows)
-    heads = " ".join(str(column.header) for column in shown.columns)
-    for word in ("top-1", "GT-known", "IoU", "pointing", "PxAP", "insertion", "layers new"):
-        assert word in heads
+FULL = Judging(["best", "paper"], faithful=True, sanity=1)
 
 
-def test_no_figure_of_the_table_is_cut_short(colors, masked, capsys):
-    evaluation = evaluate(colors, read_samples(masked), Judging(["best", "paper"], faithful=True, sanity=1))
-    print_table(table(evaluation))
-    out, _ = capsys.readouterr()
+def printed(evaluation, capsys):
+    for table in tables(evaluation):
+        print_table(table)
+    return capsys.readouterr().out
+
+
+def test_every_figure_is_that_of_its_key_in_the_json_file(colors, masked):
+    evaluation = evaluate(colors, read_samples(masked), FULL)
+    methods = as_json(evaluation)["methods"]
+    shown = list(tables(evaluation))
+    headings = {(title, column.heading): column.key for title, columns in _TABLES for column in columns}
+    counted = 0
+    for table, (title, _) in zip(shown, _TABLES, strict=True):
+        names, *columns = table.columns
+        for column in columns:
+            key = headings[title, column.header]
+            for name, cell in zip(names.cells, column.cells, strict=True):
+                value, *half = cell.split(" ±")
+                figure = methods[name.plain].get(key)
+                assert value == ("" if figure is None else f"{100 * figure:.1f}")
+                if half:
+                    low, high = methods[name.plain]["intervals"][key]
+                    assert float(half[0]) == pytest.approx(50 * (high - low), abs=0.051)
+                counted += bool(value)
+    assert counted == sum(len(figures) - 1 for figures in methods.values()), "and none is left out"
+
+
+def test_no_figure_of_the_tables_is_cut_short_and_all_fit_a_terminal(colors, masked, capsys):
+    out = printed(evaluate(colors, read_samples(masked), FULL), capsys)
     assert "…" not in out
     assert all(name in out for name in (*BASELINES, *CAMS))
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_the_notes_fit_a_terminal(colors, masked):
+    evaluation = evaluate(colors, read_samples(masked), Judging(["best"]))
+    assert max(map(len, notes(evaluation).splitlines())) <= 80
+
+
+def test_names_are_no_markup_no_formulas_and_no_escape_codes(colors, tree, tmp_path, capsys):
+    evaluation = evaluate(colors, read_samples(tree), Judging(["paper"], baselines=False))
+    evil = "[red]=1+1[/red]\x1b[31m \udce9"
+    cases = tuple(replace(case, label="=1+1", path=tree / "0.png") for case in evaluation.cases)
+    failures = (Failure(Path(evil), evil),)
+    evaluation = replace(evaluation, model=evil, cases=cases, failures=failures)
+    out = printed(evaluation, capsys)
+    assert r"[red]=1+1[/red]\x1b[31m \xe9" in out
+    assert {line["label"] for line in rows_of(write_csv(evaluation, tmp_path / "out.csv"))} == {"'=1+1"}
+    content = json.loads(write_json(evaluation, tmp_path / "out.json").read_text())
+    assert content["failures"][0]["path"] == "[red]=1+1[/red]\x1b[31m \\xe9"
+    figure = cases_sheet(evaluation, "paper", count=1)
+    FigureCanvasAgg(figure).draw()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from deepinside.core.errors import DeepInsideError
@@ -189,6 +190,76 @@ def test_exciting_sheet_crops_each_photo_to_what_the_neuron_saw(photo):
     np.testing.assert_array_equal(shown(other), photo.pixels[:, 10:50])  # all of the region, where nothing excites
     assert left.get_title() == "tom  3.1"
     assert figure.get_suptitle() == "What excites tabby most, and its gradient at the image (DeconvNet)"
+
+
+# ------------------------------------------------------------------------------------------------------------ captions
+
+
+def about(figure):
+    """The line at the bottom."""
+    return figure.get_supxlabel().replace("\n", " ").split("  ·  ")
+
+
+@pytest.mark.parametrize(("preset", "taken", "shown"), [
+    ("best", "preset best, rule gradient, at two deep layers", "logits of the whole photo"),
+    ("paper", "preset paper, rule gradient, at the image", "mean logits of ten crops"),
+    ("Paper(layer='a.1', rule='guided')", "Paper(layer='a.1', rule='guided')", "mean logits of ten crops"),
+    ("Paper(rule='guided')", "Paper(rule='guided'), at the image", "mean logits of ten crops"),
+    ("Third(size=3)", "Third(size=3)", "mean logits of its views"),
+])  # fmt: skip
+@pytest.mark.parametrize("sheet", [sheets.localization_sheet, sheets.saliency_sheet])
+def test_a_sheet_says_how_it_was_made_and_what_a_probability_is(photo, sheet, preset, taken, shown):
+    figure = sheet(photo, Explanation("tom.jpg", 60, 40, "lite0", preset, (detection(),)))
+    assert about(figure) == ["lite0", taken, f"probability: softmax of the {shown}"]
+
+
+def test_the_other_sheets_say_so_too(photo):
+    seen = reconstruction("guided")
+    assert about(sheets.neuron_sheet(photo, seen, "lite0"))[:2] == ["lite0", "rule guided, at the image"]
+    assert about(sheets.exciting_sheet([(photo, seen)], "lite0"))[:2] == ["lite0", "rule guided"]
+    rules, presets = {"gradient": reconstruction("gradient")}, {"best": detection(), "paper": detection()}
+    told = about(sheets.compare_sheet(photo, rules, presets, "lite0"))
+    assert told[0] == "lite0"
+    assert "preset paper, rule gradient, at the image" in told
+
+
+LABELS = ["$x^2$", "$\\frac{1}{0}$", "from $5 to $7", "W" * 90, "a label of many words " * 9, "\x1b[2J", "a\nb"]
+
+
+def words(figure):
+    """All that is written, but for the ticks."""
+    yield from (each for each in figure.texts if each.get_text())
+    for axes in figure.axes:
+        yield from (each for each in (axes.title, *axes.texts) if each.get_text())
+        if axes.axison:
+            yield from (each.label for each in (axes.xaxis, axes.yaxis) if each.label.get_text())
+
+
+@pytest.mark.parametrize(("label", "size"), [
+    *((label, (60, 40)) for label in (*LABELS, "\udce9", "柴犬", "😀", "שלום", "[red]x[/red]", "")),
+    *((label, size) for label in LABELS[3:5] for size in ((200, 20), (20, 200))),
+])  # fmt: skip
+def test_any_label_is_drawn_inside_the_sheet_and_says_what_it_is(label, size):
+    photo = Photo(Image.new("RGB", size), label or "photo")
+    frame = Frame.center(*size, width=4, height=4)
+    objects = [detection(label=label, frame=frame)] * 2
+    told = Explanation("tom.jpg", *size, label, "best", tuple(objects))
+    seen = Reconstruction(label, "guided", 3.14, frame, np.ones((3, 4, 4), np.float32), {}, {})
+    figures = [sheets.localization_sheet(photo, told), sheets.saliency_sheet(photo, told)]
+    figures += [sheets.neuron_sheet(photo, seen, label), sheets.exciting_sheet([(photo, seen)], label)]
+    figures += [sheets.compare_sheet(photo, {"gradient": seen, "guided": DeepInsideError(label)}, {}, label)]
+    for figure in figures:
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        whole = figure.bbox
+        for text in words(figure):
+            box = text.get_window_extent(canvas.get_renderer())
+            assert whole.x0 - 1 <= box.x0 <= box.x1 <= whole.x1 + 1, text
+            assert whole.y0 - 1 <= box.y0 <= box.y1 <= whole.y1 + 1, text
+    caption = figures[0].axes[0].get_ylabel()
+    assert caption.endswith("75.6%")
+    if label in LABELS[:3]:
+        assert "".join(caption.split()).startswith("".join(label.replace("$", r"\$").split()))
 
 
 # ------------------------------------------------------------------------------------------------------------- files

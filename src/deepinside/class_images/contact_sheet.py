@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from PIL import Image, ImageDraw, ImageFont
+
+from deepinside.core.fonts import in_one_font
+
+Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def contact_sheet(images: Sequence[Image.Image], captions: Sequence[str], *, side: int = 224) -> Image.Image:
@@ -12,21 +17,21 @@ def contact_sheet(images: Sequence[Image.Image], captions: Sequence[str], *, sid
 
     Args:
         images: of any size; each is resized to fit into a square, with its aspect ratio kept.
-        captions: one per image, wrapped into as many lines as needed.
+        captions: one per image, wrapped into as many lines as needed; any text, drawn in a font that has its glyphs.
         side: of a square, in pixels.
     """
     columns = sheet_columns(len(images))
     height = max(side // 14, 9)
-    font = ImageFont.load_default(size=height)
     gap = side // 20 + 2
-    texts = [_wrapped(caption, font, side) for caption in captions]
+    lettered = [_lettered(caption, height) for caption in captions]
+    texts = [_wrapped(text, font, side) for text, font in lettered]
     leading = round(height * 0.3)
     line = height + leading
     row_height = side + gap + max(text.count("\n") + 1 for text in texts) * line + gap
     rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (columns * (side + gap) + gap, rows * row_height + gap), "white")
     draw = ImageDraw.Draw(sheet)
-    for number, (image, text) in enumerate(zip(images, texts, strict=True)):
+    for number, (image, text, (_, font)) in enumerate(zip(images, texts, lettered, strict=True)):
         row, column = divmod(number, columns)
         left, top = gap + column * (side + gap), gap + row * row_height
         small = image.convert("RGB")
@@ -46,12 +51,18 @@ def sheet_columns(count: int) -> int:
     return max(round((count * 1.4) ** 0.5), 1) if count > 3 else count
 
 
+def _lettered(text: str, height: int) -> tuple[str, Font]:
+    """A caption in Pillow's own font, or, where that lacks a character, in the one that has most of them."""
+    shown, path, index = in_one_font(text)
+    return shown, ImageFont.load_default(height) if shown.isascii() else ImageFont.truetype(path, height, index)
+
+
 def _fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
     scale = side / max(size)
     return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
 
 
-def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
+def _wrapped(text: str, font: Font, width: float) -> str:
     """Wrap a text at spaces, and inside words that are wider than a line, so that nothing is cut off."""
     lines = [""]
     for word in text.split():

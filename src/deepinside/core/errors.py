@@ -66,8 +66,10 @@ def check_writable(path: Path) -> None:
             raise DeepInsideError(f"{path}: expected a file to write, found a folder")
         if path.exists() and not os.access(path, os.W_OK):
             raise PermissionError(EACCES, os.strerror(EACCES))
-        if path.is_file() or not path.exists():  # not a device, such as /dev/null
-            TemporaryFile(dir=path.parent).close()
+        if path.is_file() or not path.exists():
+            _write_a_byte(path.parent)
+        else:  # a device refuses even nothing where it is full, as /dev/full does; a pipe has no reader yet
+            _write_nothing(path)
 
 
 def check_writable_folder(folder: Path) -> None:
@@ -83,7 +85,7 @@ def check_writable_folder(folder: Path) -> None:
     with _without_new_folders(folder):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            TemporaryFile(dir=folder).close()
+            _write_a_byte(folder)
         except OSError as error:
             raise DeepInsideError(f"{folder}: expected a folder to write into ({_reason(error)})") from None
 
@@ -115,6 +117,18 @@ def writing(path: Path, what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise DeepInsideError(f"{path}: expected a place to write {what} ({_reason(error)})") from None
+
+
+def _write_a_byte(folder: Path) -> None:
+    """Into a file without a name, which is on the disk before it is closed: a full disk refuses it."""
+    with TemporaryFile(dir=folder, buffering=0) as stream:
+        stream.write(b"x")
+
+
+def _write_nothing(device: Path) -> None:
+    if device.is_char_device():
+        with device.open("wb", buffering=0) as stream:
+            stream.write(b"")
 
 
 def _reason(error: OSError) -> str:

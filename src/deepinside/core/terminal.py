@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from deepinside.core.escape import terminal
+
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 Item = TypeVar("Item")
 Advance = Callable[[int, int, str], None]  # steps done, steps in all, name of the current part
@@ -39,7 +42,7 @@ def bar(what: str) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     console, above = Console(stderr=True), sys.stdout.isatty()
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, redirect_stdout=above) as progress:
         task = progress.add_task(what)
@@ -52,3 +55,14 @@ def print_table(table: Table) -> None:
 
     console = Console(width=1000)
     Console(width=console.measure(table).maximum, highlight=False).print(table)
+
+
+def literal(text: str) -> Text:
+    """A cell of a table that holds a name: neither rich's markup nor what acts on a terminal does anything in it.
+
+    >>> literal("[bold]tabby").plain
+    '[bold]tabby'
+    """
+    from rich.text import Text
+
+    return Text(terminal(text))

@@ -159,22 +159,21 @@ def _row(
     columns |= {f"box_accuracy_{level}": ious >= level for level in LEVELS}
     columns |= {key: _column(found, key) for key in sorted({key for one in found for key in one.scores})}
     statistics = {key: mean_of(column.astype(np.float64)) for key, column in columns.items()}
-    if found[0].sweep is not None:
-        statistics |= _sweep_statistics(_sweep_ious(cases, _sweeps(found)), seed)
+    if threshold is not None:
+        statistics |= _sweep_statistics(_sweep_ious(cases, _sweeps(found)), seed, threshold)
     if any(one.pixels is not None for one in found):
         statistics |= _pixel_statistics(found, seed, threshold)
     figures = {key: estimate(statistic, weights) for key, statistic in statistics.items()}
     return Row(method, boxes, ious, figures, threshold)
 
 
-def _sweep_statistics(ious: Float[np.ndarray, "n t"], seed: int) -> dict[str, Statistic]:
-    """MaxBoxAcc of the map, its threshold transferred or the oracle's, for each level on its own (Choe et al. 2020)."""
+def _sweep_statistics(ious: Float[np.ndarray, "n t"], seed: int, threshold: Threshold) -> dict[str, Statistic]:
+    """MaxBoxAcc of the map: each level has a threshold of its own, transferred or the oracle's (Choe et al. 2020)."""
     statistics: dict[str, Statistic] = {}
     for level in LEVELS:
         hits = (ious >= level).astype(np.float64)
-        choice = transferred_choice(hits, seed)
-        statistics[f"max_box_accuracy_{level}"] = mean_of(hits[np.arange(len(hits)), choice])
-        statistics[f"max_box_accuracy_oracle_{level}"] = best_of(hits)
+        transferred = mean_of(hits[np.arange(len(hits)), transferred_choice(hits, seed)])
+        statistics[f"max_box_accuracy_{level}"] = transferred if threshold == "transferred" else best_of(hits)
     return statistics
 
 

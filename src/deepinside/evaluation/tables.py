@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
 from deepinside.core.errors import DeepInsideError, writing
+from deepinside.core.escape import cell, encodable
+from deepinside.core.files import atomic_write
+from deepinside.core.fonts import fitted
 from deepinside.core.geometry import Box
 from deepinside.core.images import read
+from deepinside.core.terminal import literal
 from deepinside.evaluation.baselines import MAP_METHODS
 from deepinside.evaluation.metrics import CORRECT_IOU, LEVELS, STAGES, TOP, Estimate
 from deepinside.evaluation.results import Evaluation, Row
@@ -32,10 +37,13 @@ def as_json(evaluation: Evaluation) -> dict[str, object]:
     }
     return {
         "images": len(evaluation.cases),
-        "model": evaluation.model,
+        "model": encodable(evaluation.model),
         "seed": evaluation.seed,
         "methods": methods,
-        "failures": [{"path": str(failure.path), "error": failure.reason} for failure in evaluation.failures],
+        "failures": [
+            {"path": encodable(str(failure.path)), "error": encodable(failure.reason)}
+            for failure in evaluation.failures
+        ],
     }
 
 
@@ -77,7 +85,8 @@ def _lines(evaluation: Evaluation) -> Iterator[Sequence[object]]:
             right = [int(case.rank < top and iou >= CORRECT_IOU) for top in (1, TOP)]
             own = case.found[row.method].scores
             box = [round(float(side), 2) for side in row.boxes[number]]
-            fixed = (case.path, case.label, case.predicted, rank, name, round(iou, 4), *right, *box)
+            image, label, predicted = map(cell, (str(case.path), case.label, case.predicted))
+            fixed = (image, label, predicted, rank, cell(name), round(iou, 4), *right, *box)
             yield (*fixed, *(round(own[key], 6) if key in own else "" for key in scores))
 
 
@@ -91,7 +100,8 @@ def cases_sheet(evaluation: Evaluation, method: str, count: int = 6) -> Figure:
     count = min(count, (len(order) + 1) // 2)
     figure = Figure(figsize=(2.4 * count + 0.4, 5.6), dpi=150, layout="constrained")
     grid = figure.subplots(2, count, squeeze=False)
-    figure.suptitle(f"{method}, {evaluation.model}: the best and the worst of {len(order)}", fontsize=10)
+    heading = fitted(f"{method}, {evaluation.model}: the best and the worst of {len(order)}", 10, 2.2 * count, lines=3)
+    figure.suptitle(heading.text, **heading.style)
     for axes, number in zip(grid.flat, (*order[:count], *order[::-1][:count]), strict=True):
         _show_case(axes, evaluation, method, int(number))
     return figure
@@ -110,7 +120,7 @@ def _show_case(axes: Axes, evaluation: Evaluation, method: str, number: int) -> 
     for truth in case.truths:
         sheets.draw_box(axes, Box(*truth * scale), sheets.GROUND_TRUTH)
     sheets.draw_box(axes, Box(*row.boxes[number] * scale), sheets.PREDICTION)
-    axes.set_title(f"{case.label[:24]}  IoU {row.ious[number]:.2f}", fontsize=8)
+    sheets.title(axes, case.label, f"  IoU {row.ious[number]:.2f}", 8, 2.2)
     axes.set_xticks([])
     axes.set_yticks([])
 
@@ -123,67 +133,96 @@ def _known_row(evaluation: Evaluation, method: str) -> Row:
     return row
 
 
-def table(evaluation: Evaluation) -> Table:
-    """Methods as rows, figures in percent, the first four with half the width of their 95% interval."""
+@dataclass(frozen=True)
+class Column:
+    """One figure of every method: its heading, its key in the JSON file, and whether its interval is shown."""
+
+    heading: str
+    key: str
+    interval: bool = False
+
+
+def tables(evaluation: Evaluation) -> Iterator[Table]:
+    """Methods as rows, figures in percent, in as many tables as fit 80 columns; each figure is that of its key in JSON.
+
+    In the first, errors and accuracies with half the width of their 95% interval. Figures that no method has are left
+    out, and so are methods that have none of a table's.
+    """
+    used = {key for row in evaluation.rows.values() for key in row.figures}
+    for title, columns in _TABLES:
+        there = [column for column in columns if column.key in used]
+        if there:
+            yield _table(title or f"{evaluation.model}, {len(evaluation.cases)} images", there, evaluation.rows)
+
+
+def _table(title: str, columns: Sequence[Column], rows: Mapping[str, Row]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    result = Table(title=f"{evaluation.model}, {len(evaluation.cases)} images", title_justify="left", box=SIMPLE_HEAD)
-    used = {key for row in evaluation.rows.values() for key in row.figures}
-    intervals = [(title, key) for title, key in _WITH_INTERVAL if key in used]
-    plain = [(title, keys) for title, keys in _PLAIN if used.intersection(keys)]
+    result = Table(title=literal(title), title_justify="left", box=SIMPLE_HEAD)
     result.add_column("method", no_wrap=True)
-    for title in (*(title for title, _ in intervals), _BOXES, *(title for title, _ in plain)):
-        result.add_column(title, justify="right", no_wrap=True)
-    for name, row in evaluation.rows.items():
-        with_interval = [_percent(row.figures.get(key)) for _, key in intervals]
-        result.add_row(name, *with_interval, _levels(row), *(_slashed(row, keys) for _, keys in plain))
+    for column in columns:
+        result.add_column(column.heading, justify="right", no_wrap=True)
+    for name, row in rows.items():
+        if any(column.key in row.figures for column in columns):
+            result.add_row(
+                literal(name), *(_percent(row.figures.get(column.key), column.interval) for column in columns)
+            )
     return result
 
 
-_BOXES = "boxes right at\nIoU " + " / ".join(map(str, LEVELS))
-_WITH_INTERVAL = (
-    ("top-1\nerror", "top1_error"),
-    ("top-5\nerror", "top5_error"),
-    ("GT-known\naccuracy", "gt_known_accuracy"),
-    ("mean\nIoU", "mean_iou"),
-)
-_PLAIN = (
-    ("pointing\ngame", ("pointing_game",)),
-    ("PxAP /\nmask IoU", ("pxap", "mask_iou")),
-    ("insertion /\ndeletion", ("insertion_auc", "deletion_auc")),
+_TABLES: tuple[tuple[str, tuple[Column, ...]], ...] = (
     (
-        "map kept with layers new\n" + " / ".join(f"{share:.0%}" for share in STAGES),
-        tuple(f"randomization_correlation_{100 * share:.0f}" for share in STAGES),
+        "",  # the network and the number of images
+        (
+            Column("top-1\nerror", "top1_error", True),
+            Column("top-5\nerror", "top5_error", True),
+            Column("GT-known\naccuracy", "gt_known_accuracy", True),
+            Column("mean\nIoU", "mean_iou", True),
+        ),
+    ),
+    (
+        "share of boxes right at an IoU of",
+        tuple(Column(str(level), f"box_accuracy_{level}") for level in LEVELS),
+    ),
+    (
+        "MaxBoxAcc at an IoU of",
+        tuple(Column(str(level), f"max_box_accuracy_{level}") for level in LEVELS),
+    ),
+    (
+        "maps",
+        (
+            Column("pointing\ngame", "pointing_game"),
+            Column("\nPxAP", "pxap"),
+            Column("mask\nIoU", "mask_iou"),
+            Column("insertion\nAUC", "insertion_auc"),
+            Column("deletion\nAUC", "deletion_auc"),
+        ),
+    ),
+    (
+        "rank correlation of maps before and after so many layers are randomized",
+        tuple(Column(f"{share:.0%}", f"randomization_correlation_{100 * share:.0f}") for share in STAGES),
     ),
 )
 
-_NOTES = """In percent, ± half of the 95% bootstrap interval; class predictions are those of {first} for every method.
-center_box and whole_image do not look at the image; no box can beat the classification error."""
+_NOTES = """In percent, ± half of the 95% bootstrap interval. Class predictions are those of
+{first} for every method; no box can beat the classification error.
+center_box and whole_image do not look at the image."""
 
-_CAM_NOTES = """Grad-CAM, which is CAM here if the network ends in average pooling and one linear layer, and LayerCAM: \
-cut at a
-fraction of the maximum that is best on the other half of the images; _oracle: on these very images, an upper bound."""
-
-
-def _percent(figure: Estimate | None) -> str:
-    return "" if figure is None else f"{100 * figure.value:.1f} ±{50 * (figure.high - figure.low):.1f}"
+_CAM_NOTES = """Grad-CAM, which is CAM here if the network ends in average pooling and one
+linear layer, and LayerCAM: cut at a fraction of the maximum, for MaxBoxAcc one
+for each IoU. It is what is best on the other half of the images; _oracle: on
+these very images, an upper bound."""
 
 
-def _levels(row: Row) -> str:
-    """Accuracy of the boxes; for a class-activation map MaxBoxAcc, each level with a threshold of its own."""
-    keys = {None: "box_accuracy_", "transferred": "max_box_accuracy_", "oracle": "max_box_accuracy_oracle_"}
-    key = keys[row.threshold]
-    return _slashed(row, [f"{key}{level}" for level in LEVELS])
-
-
-def _slashed(row: Row, keys: Sequence[str]) -> str:
-    figures = [row.figures.get(key) for key in keys]
-    return " / ".join(f"{100 * figure.value:.1f}" if figure else "–" for figure in figures) if any(figures) else ""
+def _percent(figure: Estimate | None, interval: bool) -> str:
+    if figure is None:
+        return ""
+    return f"{100 * figure.value:.1f}" + (f" ±{50 * (figure.high - figure.low):.1f}" if interval else "")
 
 
 def _write(path: Path, write: Callable[[TextIO], object]) -> Path:
-    with writing(path, "a file"), path.open("w", encoding="utf-8", newline="") as stream:
+    with writing(path, "a file"), atomic_write(path) as part, part.open("w", encoding="utf-8", newline="") as stream:
         write(stream)
     return path
 
@@ -194,5 +233,5 @@ def notes(evaluation: Evaluation, judging_baselines: bool = True) -> str:
     if MAP_METHODS[0] in evaluation.rows:
         notes.append(_CAM_NOTES)
     elif judging_baselines:
-        notes.append("Grad-CAM and LayerCAM are left out: the network has no layer with height and width.")
+        notes.append("Grad-CAM and LayerCAM are left out: no layer of the network has height and width.")
     return "\n".join(notes)

@@ -1,10 +1,12 @@
-"""Figures of explanations: the photo, its saliency, seeds, mask and box, and the gradients of neurons."""
+"""Figures of explanations: the photo, its saliency, seeds, mask and box, and the gradients of neurons.
+
+A line at the bottom of each says which network, preset, rectifier rule and layer it shows, and what a probability is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from textwrap import wrap
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -16,14 +18,20 @@ from PIL import Image
 from PIL.ImageColor import getrgb
 
 from deepinside.core.errors import DeepInsideError, writing
+from deepinside.core.files import atomic_write
+from deepinside.core.fonts import Lettering, fitted
 from deepinside.core.geometry import Box, Frame
 from deepinside.core.images import Photo, save_png
 from deepinside.core.results import Detection, Explanation
+from deepinside.explanations.presets import shown_of, taken_of
 from deepinside.explanations.reconstruct import Reconstruction
 from deepinside.gradients.rectifiers import RULES
 
 PANEL = 480  # the longer side of a panel, in pixels
 INCHES = 2.4  # the width of a panel
+CAPTION, SMALL = 9.0, 7.0  # sizes of text, in points
+LEADING = 1.35 / 72  # inches from one line to the next, per point of size
+FOOTER_LINES = 3  # at most
 PREDICTION = "#e63946"  # of predicted boxes and of foreground seeds
 BACKGROUND = "#3a86ff"  # of background seeds
 GROUND_TRUTH = "#2a9d3f"  # of ground-truth boxes
@@ -37,13 +45,14 @@ def localization_sheet(photo: Photo, explanation: Explanation) -> Figure:
     Raises `DeepInsideError` for an explanation without boxes.
     """
     image = thumbnail(photo)
-    figure, rows = _grid(photo, len(explanation.objects), ("photo and box", "saliency", "seeds", "mask"))
+    titles = ("photo and box", "saliency", "seeds", "mask")
+    figure, rows = _grid(photo, len(explanation.objects), titles, _footer_of(explanation))
     for axes, detection in zip(rows, explanation.objects, strict=True):
         frame = detection.frame.resized(image.shape[1], image.shape[0])
         mask = _mask(detection)
         axes[0].imshow(image)
         draw_box(axes[0], frame.mask_box(mask), PREDICTION)
-        axes[0].set_ylabel(_caption(detection), fontsize=9)
+        _caption(axes[0], photo, detection.label, f"{detection.probability:.1%}")
         _show_map(axes[1], frame.map_to_photo(detection.map), frame)
         axes[2].imshow(_seeds(image, frame, detection))
         axes[3].imshow(_cut_out(image, frame.mask_to_photo(mask)))
@@ -53,25 +62,27 @@ def localization_sheet(photo: Photo, explanation: Explanation) -> Figure:
 def saliency_sheet(photo: Photo, explanation: Explanation) -> Figure:
     """One row per object: the photo, its saliency, and the saliency over the photo."""
     image = thumbnail(photo)
-    figure, rows = _grid(photo, len(explanation.objects), ("photo", "saliency", "both"))
+    titles = ("photo", "saliency", "both")
+    figure, rows = _grid(photo, len(explanation.objects), titles, _footer_of(explanation))
     for axes, detection in zip(rows, explanation.objects, strict=True):
         frame = detection.frame.resized(image.shape[1], image.shape[0])
         values = frame.map_to_photo(detection.map)
         axes[0].imshow(image)
-        axes[0].set_ylabel(_caption(detection), fontsize=9)
+        _caption(axes[0], photo, detection.label, f"{detection.probability:.1%}")
         _show_map(axes[1], values, frame)
         axes[2].imshow(_dimmed(image, 0.75))
         axes[2].imshow(values, cmap="inferno", vmax=_brightest(values), alpha=_unit(values) ** 0.5)
     return figure
 
 
-def neuron_sheet(photo: Photo, seen: Reconstruction) -> Figure:
+def neuron_sheet(photo: Photo, seen: Reconstruction, model: str = "") -> Figure:
     """The photo, the gradient of one neuron in color, and its largest magnitude over the color channels."""
-    figure, rows = _grid(photo, 1, ("photo", RULES[seen.rule].title, "saliency"))
+    footer = _joined(model, f"rule {seen.rule}, at the image", "number: activation of the neuron in the whole photo")
+    figure, rows = _grid(photo, 1, ("photo", RULES[seen.rule].title, "saliency"), footer)
     image = thumbnail(photo)
     frame = seen.frame.resized(image.shape[1], image.shape[0])
     rows[0][0].imshow(image)
-    rows[0][0].set_ylabel(f"{_shortened(seen.target)}\n{seen.score:.2f}", fontsize=9)
+    _caption(rows[0][0], photo, seen.target, f"{seen.score:.2f}")
     rows[0][1].imshow(_in_color(frame, seen.gradient))
     _show_map(rows[0][2], frame.map_to_photo(seen.map), frame)
     return figure
@@ -81,6 +92,7 @@ def compare_sheet(
     photo: Photo,
     rules: Mapping[str, Reconstruction | DeepInsideError],
     presets: Mapping[str, Detection],
+    model: str = "",
 ) -> Figure:
     """One photo under every rectifier rule, with its formula (Sect. 4), and under every preset.
 
@@ -88,22 +100,26 @@ def compare_sheet(
         photo: the photo.
         rules: by rule, its gradient, or the reason why the rule is not defined for this network.
         presets: by preset, the object that it found for the same class; none for a neuron.
+        model: the name of the network.
     """
     titles = ("photo", *(RULES[rule].title for rule in rules))
-    figure, rows = _grid(photo, 2 + -(-len(presets) // (len(titles) // 2)), titles)
+    score = "score: of the whole photo, before softmax or sigmoid" if presets else "score: activation of the neuron"
+    footer = _joined(model, "rules: at the image", *map(taken_of, presets), score)
+    figure, rows = _grid(photo, 2 + -(-len(presets) // (len(titles) // 2)), titles, footer)
     image = thumbnail(photo)
     seen = next(each for each in rules.values() if not isinstance(each, DeepInsideError))
     frame = seen.frame.resized(image.shape[1], image.shape[0])
     rows[0][0].imshow(image)
-    rows[0][0].set_ylabel(f"{_shortened(seen.target)}\nscore {seen.score:.2f}", fontsize=9)
+    _caption(rows[0][0], photo, seen.target, f"score {seen.score:.2f}")
     _write(
         rows[1][0],
-        "above: the gradient\nat the image,\nwith sign and color\n\nhere: its largest\nmagnitude over color",
+        photo,
+        "above: the gradient at the image, with sign and color; here: its largest magnitude over color",
     )
     for column, (rule, each) in enumerate(rules.items(), start=1):
         if isinstance(each, DeepInsideError):
-            _write(rows[0][column], _wrapped(str(each), 34))
-            _write(rows[1][column], "")
+            _write(rows[0][column], photo, str(each))
+            _write(rows[1][column], photo, "")
             continue
         rows[0][column].imshow(_in_color(frame, each.gradient))
         _show_map(rows[1][column], frame.map_to_photo(each.map), frame)
@@ -112,11 +128,17 @@ def compare_sheet(
     return figure
 
 
-def exciting_sheet(found: Sequence[tuple[Photo, Reconstruction]]) -> Figure:
+def exciting_sheet(found: Sequence[tuple[Photo, Reconstruction]], model: str = "") -> Figure:
     """The photos that excite a neuron most, each cropped to what the neuron saw, beside the gradient of the neuron."""
     columns = min(len(found), 3)
     lines = -(-len(found) // columns)
-    figure = Figure(figsize=(3.4 * columns, 1.95 * lines + 0.45), dpi=150, layout="constrained")
+    width = 3.4 * columns
+    target, rule = found[0][1].target, RULES[found[0][1].rule].title
+    heading = fitted(f"What excites {target} most, and its gradient at the image ({rule})", 10, 0.95 * width, lines=3)
+    footer = fitted(_joined(model, f"rule {found[0][1].rule}", "number: activation"), SMALL, 0.95 * width)
+    figure = Figure(
+        figsize=(width, 1.95 * lines + _height(heading) + _height(footer) + 0.2), dpi=150, layout="constrained"
+    )
     grid = figure.subplots(lines, 2 * columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -127,17 +149,17 @@ def exciting_sheet(found: Sequence[tuple[Photo, Reconstruction]]) -> Figure:
         field = frame.mask_box(seen.map > 0) if seen.map.any() else frame.mask_box(seen.map == 0)
         crop = np.s_[int(field.y0) : int(field.y1), int(field.x0) : int(field.x1)]
         left.imshow(image[crop])
-        left.set_title(f"{_shortened(Path(photo.name).stem)}  {seen.score:.1f}", fontsize=7)
+        title(left, Path(photo.name).stem, f"  {seen.score:.1f}", SMALL, 1.6)
         right.imshow(_in_color(frame, seen.gradient)[crop])
-    target, rule = found[0][1].target, RULES[found[0][1].rule].title
-    figure.suptitle(f"What excites {target} most, and its gradient at the image ({rule})", fontsize=10)
+    figure.suptitle(heading.text, **heading.style)
+    figure.supxlabel(footer.text, **footer.style)
     return figure
 
 
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG, and create its folder. Raises `DeepInsideError` where that is impossible."""
-    with writing(path, "an image"):
-        FigureCanvasAgg(figure).print_png(path)
+    with writing(path, "an image"), atomic_write(path) as part:
+        FigureCanvasAgg(figure).print_png(part)
     return path
 
 
@@ -158,6 +180,12 @@ def draw_box(axes: Axes, box: Box, color: str) -> None:
     for edge, width in (("white", 3.5), (color, 2.0)):
         corner = (box.x0 - 0.5, box.y0 - 0.5)
         axes.add_patch(Rectangle(corner, box.width, box.height, fill=False, edgecolor=edge, linewidth=width))
+
+
+def title(axes: Axes, name: str, number: str, size: float, width: float) -> None:
+    """A name above a panel so many inches wide, shortened so that the number after it is not cut off."""
+    label = fitted(name, size, width - len(number) * 0.6 * size / 72)
+    axes.set_title(label.text + number, **label.style)
 
 
 def _show_presets(
@@ -190,22 +218,47 @@ def _in_color(frame: Frame, gradient: Float[np.ndarray, "3 height width"]) -> Fl
     return np.clip(np.stack(channels, axis=-1) + 0.5, 0, 1)
 
 
-def _write(axes: Axes, text: str) -> None:
+def _write(axes: Axes, photo: Photo, text: str) -> None:
     axes.set_axis_off()
-    axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=7, transform=axes.transAxes)
+    lines = int(_panel_height(photo) / (SMALL * LEADING))
+    written = fitted(text, SMALL, 0.95 * INCHES, max(lines, 1))
+    axes.text(0.5, 0.5, written.text, ha="center", va="center", transform=axes.transAxes, **written.style)
 
 
-def _wrapped(text: str, width: int) -> str:
-    return "\n".join(wrap(text, width))
+def _caption(axes: Axes, photo: Photo, name: str, number: str) -> None:
+    """A name in up to two lines along the left side of a panel, and a number that is never cut off."""
+    label = fitted(name, CAPTION, 0.97 * _panel_height(photo), lines=2)
+    axes.set_ylabel(f"{label.text}\n{number}", **label.style)
 
 
-def _shortened(text: str, most: int = 24) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+def _footer_of(explanation: Explanation) -> str:
+    link = getattr(explanation, "probabilities", "softmax")
+    return _joined(
+        explanation.model,
+        taken_of(explanation.preset),
+        f"probability: {link} of the {shown_of(explanation.preset)}",
+    )
 
 
-def _grid(photo: Photo, rows: int, titles: tuple[str, ...]) -> tuple[Figure, list[list[Axes]]]:
-    proportion = min(max(photo.height / photo.width, 0.3), 2.5)
-    size = (INCHES * len(titles) + 0.4, (INCHES * proportion + 0.08) * rows + 0.35)
+def _joined(*parts: str) -> str:
+    return "  ·  ".join(filter(None, parts))
+
+
+def _height(lettering: Lettering) -> float:
+    """Of a text, in inches."""
+    return (lettering.text.count("\n") + 1) * lettering.size * LEADING
+
+
+def _panel_height(photo: Photo) -> float:
+    """In inches."""
+    return INCHES * min(max(photo.height / photo.width, 0.3), 2.5)
+
+
+def _grid(photo: Photo, rows: int, titles: tuple[str, ...], footer: str) -> tuple[Figure, list[list[Axes]]]:
+    """Panels of the photo's proportions under their titles, above a line about all of them."""
+    width = INCHES * len(titles) + 0.4
+    about = fitted(footer, SMALL, 0.96 * width, FOOTER_LINES)
+    size = (width, (_panel_height(photo) + 0.08) * rows + 0.35 + _height(about))
     figure = Figure(figsize=size, dpi=150, layout="constrained")
     grid = figure.subplots(rows, len(titles), squeeze=False)
     for title, axes in zip(titles, grid[0], strict=True):
@@ -213,11 +266,8 @@ def _grid(photo: Photo, rows: int, titles: tuple[str, ...]) -> tuple[Figure, lis
     for axes in grid.flat:
         axes.set_xticks([])
         axes.set_yticks([])
+    figure.supxlabel(about.text, **about.style)
     return figure, [list(row) for row in grid]
-
-
-def _caption(detection: Detection) -> str:
-    return f"{_shortened(detection.label)}\n{detection.probability:.1%}"
 
 
 def _show_map(axes: Axes, values: Float[np.ndarray, "rows columns"], frame: Frame) -> None:

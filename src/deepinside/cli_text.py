@@ -1,0 +1,100 @@
+"""What the command prints of each result, as lines for `cli_streams.say`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepinside.core.errors import DeepInsideError
+
+if TYPE_CHECKING:
+    from deepinside.core.progress import Note
+    from deepinside.core.results import Explanation
+    from deepinside.explanations.reconstruct import Reconstruction
+    from deepinside.networks.layers import Layer
+    from deepinside.reproduction.reproduce import Report
+    from deepinside.training.train import Epoch, Trained
+
+
+def boxes_text(path: Path, explanation: Explanation) -> Iterator[str]:
+    """A photo with the box of each class, in its own pixels."""
+    yield f"{path}  {explanation.width} x {explanation.height}{_of_crops(explanation)}"
+    for detection in explanation.objects:
+        corners = " ".join(f"{corner:>5}" for corner in detection.box.as_tuple())
+        yield f"  {detection.probability:>6.1%}  {detection.label:<32} box {corners}"
+
+
+def classes_text(path: Path, explanation: Explanation) -> str:
+    """A photo with its classes."""
+    classes = ", ".join(f"{seen.label} {seen.probability:.1%}" for seen in explanation.objects)
+    return f"{path}  {classes}{_of_crops(explanation)}"
+
+
+def boxes_json(path: Path, explanation: Explanation) -> dict[str, Any]:
+    """The same as plain values."""
+    objects = [
+        {
+            "index": detection.index,
+            "label": detection.label,
+            "probability": round(detection.probability, 6),
+            "box": detection.box.as_tuple(),
+        }
+        for detection in explanation.objects
+    ]
+    return {"path": str(path), "width": explanation.width, "height": explanation.height, "objects": objects}
+
+
+def rule_text(seen: Reconstruction | DeepInsideError) -> str:
+    """How many rectifiers a rule acted on, or why it could not."""
+    if isinstance(seen, DeepInsideError):
+        return str(seen)
+    if seen.rule == "gradient":
+        return "back-propagation as it is"
+    others = ", ".join(f"{count} {name}" for name, count in seen.others.items())
+    return f"acted on {sum(seen.rectifiers.values())} rectifiers" + (f"; plain gradient at {others}" if others else "")
+
+
+def layers_text(layers: list[Layer]) -> Iterator[str]:
+    """A line for each layer: name, kind, shape, and grid if there is one."""
+    width = max((len(layer.name) for layer in layers), default=0)
+    for layer in layers:
+        shape = " x ".join(map(str, layer.shape))
+        grid = f"grid {layer.grid[0]} x {layer.grid[1]}" if layer.grid else ""
+        yield f"{layer.name:<{width}}  {layer.kind:<22} {shape:<18} {grid}".rstrip()
+
+
+def training_text(event: Note | Epoch | Trained, epochs: int) -> str:
+    """What the leading process prints of a training event; `epochs` is the number of all epochs."""
+    from deepinside.core.progress import Note
+    from deepinside.training.train import Trained
+
+    if isinstance(event, Note):
+        return event.text
+    if isinstance(event, Trained):
+        return f"ten-crop test: top-1 {event.ten_crop[0]:.1%}, top-5 {event.ten_crop[1]:.1%}"
+    return (
+        f"epoch {event.epoch:>3}/{epochs}  learning rate {event.learning_rate:.2e}  loss {event.loss:.4f}  "
+        f"training top-1 {event.training_top1:.1%}  validation top-1 {event.top1:.1%}  top-5 {event.top5:.1%}  "
+        f"{event.images_per_second:.0f} images/s"
+    )
+
+
+def report_text(report: Report) -> str:
+    """The errors of a reproduction on one line."""
+    trained = report.trained
+    line = f"top-1 error {1 - trained.curve[-1].top1:.1%}, ten crops {1 - trained.ten_crop[0]:.1%}"
+    if report.evaluation is None:
+        return f"{line}; no boxes, so no localization figure"
+    rows = report.evaluation.rows
+    methods = ("paper", "center_box", "whole_image")
+    told = ", ".join(f"{name} {rows[name].figures['top5_error'].value:.1%}" for name in methods)
+    return f"{line}; top-5 localization error: {told}"
+
+
+def _of_crops(explanation: Explanation) -> str:
+    """What a probability is of, where it is not of the whole photo: so two commands may give one photo two."""
+    from deepinside.explanations.presets import WHOLE, shown_of
+
+    shown = shown_of(explanation.preset)
+    return "" if shown == WHOLE else f"  (probabilities: {shown})"
