@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import Generator, nn
@@ -250,3 +251,32 @@ def test_views_are_drawn_anew_at_each_step():
     images = torch.rand(1, 3, 16, 16)
     one, two = (apply_transforms(images, CANONICAL.transforms((16, 16), 0.0)[1:], generator) for _ in range(2))
     assert not torch.equal(one, two)
+
+
+@pytest.mark.parametrize("preset", ["paper", "canonical"])
+@pytest.mark.parametrize("channels", [1, 5])
+def test_networks_of_other_channels_have_images_of_those(preset, channels):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    classifier = Classifier(network, size=16, mean=[0.5] * channels, std=[0.25] * channels, labels=list("abcd"))
+    first, *_, last = ascend(classifier, ["c"], preset=preset, steps=40)
+    assert last.images.shape == (1, channels, 16, 16)
+    assert last.scores > first.scores
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float64])
+def test_networks_of_other_precisions_have_the_image_of_single_precision(precision):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 4))
+    expected = class_image(network, 2, preset="paper", size=8, steps=20, mean=GREY)
+    found = class_image(network.to(precision), 2, preset="paper", size=8, steps=20, mean=GREY)
+    assert torch.allclose(found, expected, atol=0.02)
+
+
+def test_a_classifier_brings_its_names_and_its_size(network):
+    classifier = Classifier(network, size=(8, 10), labels=list("abcde"), mean=GREY)
+    assert torch.equal(class_image(classifier, "d", steps=2), class_image(classifier.network, 3, size=(8, 10), steps=2))
+    assert class_image(classifier, ["a", 3, np.int64(2)], steps=1, size=np.int64(8)).shape == (3, 3, 8, 8)
+    assert class_image(classifier, torch.tensor([1, 2]), steps=1).shape == (2, 3, 8, 10)
+    with pytest.raises(DeepInsideError, match="expected a class name"):
+        class_image(classifier, "f", steps=1)

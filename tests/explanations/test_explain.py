@@ -264,3 +264,90 @@ def test_evidence_at_the_last_layer_counts_before_global_pooling_alone(photos):
         plain = look(private_view(network), image, classes, layers)
         middle = layers.index(stages.middle)
         assert np.allclose(maps[0], plain.gradients[middle][0, 0].norm(dim=0).numpy())
+
+
+def pooled(channels=3, classes=3):
+    """A small convolutional network whose last maps are pooled."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(channels, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 16, 3, stride=2),
+        nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, classes),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("preset", ["best", "paper"])
+@pytest.mark.parametrize(("precision", "tolerance"), [
+    (torch.float16, 0.05), (torch.bfloat16, 0.3), (torch.float64, 1e-3),
+])  # fmt: skip
+@pytest.mark.parametrize("frozen", [False, True])
+def test_networks_of_other_precisions_are_explained_as_in_single_precision(scene, preset, precision, tolerance, frozen):
+    expected = explain(Classifier(pooled(), size=32), scene, [0, 2], preset=preset)
+    found = explain(Classifier(pooled().to(precision), size=32, frozen=frozen), scene, [0, 2], preset=preset)
+    for one, other in zip(found.objects, expected.objects, strict=True):
+        assert one.score == pytest.approx(other.score, abs=tolerance)
+        assert np.linalg.norm(one.map - other.map) <= tolerance * np.linalg.norm(other.map)
+
+
+@pytest.mark.parametrize("preset", ["best", "paper"])
+def test_one_channel_from_rgb_gray_and_sixteen_bit_photos(preset):
+    """The mean of the channels of a gray photo is that photo, whatever it is stored as."""
+    gray = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
+    classifier = Classifier(pooled(1), size=32, mean=[0.5], std=[0.25])
+    scores = [
+        explain(classifier, photo, 1, preset=preset).objects[0].score
+        for photo in (np.stack([gray] * 3, axis=-1), gray, Image.fromarray(gray), gray.astype(np.uint16) * 257,
+                      torch.from_numpy(gray / np.float32(255))[None])
+    ]  # fmt: skip
+    assert scores == pytest.approx([scores[0]] * len(scores), abs=1e-4)
+    assert explain(Classifier(pooled(1), size=32), gray).objects[0].box.area > 0
+
+
+@pytest.mark.parametrize("preset", ["best", "paper"])
+def test_more_channels_than_three_come_from_arrays(preset):
+    bands = np.random.default_rng(0).random((40, 50, 5), dtype=np.float32)
+    classifier = Classifier(pooled(5), size=(40, 50), mean=[0.5] * 5, std=[0.25] * 5)
+    explanation = explain(classifier, bands, 1, preset=preset)
+    if preset == "best":  # which is shown the photo as it is
+        images = torch.from_numpy(bands).permute(2, 0, 1)[None]
+        classifier.network.eval()
+        assert explanation.objects[0].score == pytest.approx(classifier.network(images)[0, 1].item(), abs=1e-3)
+    with pytest.raises(DeepInsideError, match="5 channels"):
+        explain(classifier, Image.new("RGB", (50, 40)), preset=preset)
+
+
+def test_a_network_of_other_channels_than_it_says_is_told_in_one_line(scene):
+    with pytest.raises(DeepInsideError, match="number of channels that it takes") as caught:
+        explain(Classifier(pooled(1), size=32, mean=[0.5] * 3), scene)
+    assert "\n" not in str(caught.value)
+
+
+def test_probabilities_are_by_the_networks_own_link(scene):
+    one = explain(Classifier(pooled(classes=1), size=32), scene)
+    assert one.probabilities == "sigmoid"
+    assert one.objects[0].probability == pytest.approx(1 / (1 + np.exp(-one.objects[0].score)))
+    several = explain(Classifier(pooled(), size=32, probabilities="sigmoid"), scene, top=3)
+    assert [seen.probability for seen in several.objects] == pytest.approx(
+        [1 / (1 + np.exp(-seen.score)) for seen in several.objects]
+    )
+    assert explain(Classifier(pooled(), size=32), scene).probabilities == "softmax"
+
+
+@pytest.mark.parametrize("targets", [np.int64(1), [np.int64(1)], torch.tensor(1), torch.tensor([1]), np.array([1])])
+def test_targets_of_numpy_and_pytorch(scene, targets):
+    assert [seen.index for seen in explain(Classifier(pooled(), size=32), scene, targets).objects] == [1]
+
+
+def test_a_module_in_place_of_a_classifier_is_told(scene, unchecked):
+    with pytest.raises(DeepInsideError, match=r"got Sequential; wrap a module as Classifier\(module"):
+        explain(pooled(), scene)
+
+
+def test_too_many_classes_for_one_photo_are_refused_and_many_are_not(tmp_path, scene, monkeypatch):
+    monkeypatch.setattr("deepinside.explanations.explain.MOST_CLASSES", 60)
+    scene.save(tmp_path / "a.png")
+    classifier = Classifier(pooled(classes=61), size=32)
+    assert len(explain(classifier, scene, top=60, preset="paper").objects) == 60
+    with pytest.raises(DeepInsideError, match="at most 60 classes of a photo at once, got 61"):
+        explain(classifier, scene, top=61)
+    together = list(explain_each(classifier, [tmp_path / "a.png"] * 3, top=60))
+    assert [len(outcome.explanation.objects) for outcome in together] == [60] * 3

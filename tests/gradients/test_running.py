@@ -96,7 +96,7 @@ def test_failures_are_told_in_one_line(network, told):
 
 
 def test_errors_of_ours_are_passed_on_as_they_are():
-    with pytest.raises(DeepInsideError, match="^ours$") as caught, telling(torch.rand(1, 3, 4, 4)):
+    with pytest.raises(DeepInsideError, match=r"^ours$") as caught, telling(torch.rand(1, 3, 4, 4)):
         raise DeepInsideError("ours")
     assert not isinstance(caught.value, NetworkError)
 

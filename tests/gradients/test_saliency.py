@@ -353,3 +353,171 @@ def test_under_autocast_the_answer_is_that_of_the_network_under_autocast(mixed, 
     assert torch.allclose(rough, expected, rtol=1e-6, atol=0)
     assert not torch.equal(rough, exact), "autocast was on"
     assert torch.equal(gradient(mixed, images, 2, rule=rule), exact), "and leaves no trace"
+
+
+def by_autograd(network, images, score):
+    """The map as anybody would compute it, on the network itself, in evaluation mode."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    moving = images.clone().requires_grad_()
+    (gradients,) = torch.autograd.grad(score(network(moving)).sum(), moving)
+    for module, mode in modes.items():
+        module.training = mode
+    return gradients.abs().amax(1)
+
+
+class Viewing(nn.Module):
+    """Flattens with `view`, which refuses images whose channels come last."""
+
+    def __init__(self, *layers, count):
+        super().__init__()
+        self.layers, self.head = nn.Sequential(*layers), nn.Linear(count, 5)
+
+    def forward(self, images):
+        return self.head(self.layers(images).view(images.size(0), -1))
+
+
+VIEWING = {
+    "LeNet": lambda: Viewing(nn.Conv2d(3, 6, 5), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(6, 16, 5), count=16 * 9),
+    "pixels": lambda: Viewing(count=3 * 18 * 18),
+    "batch norm": lambda: Viewing(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), count=4 * 256),
+    "pooled": lambda: Viewing(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), count=32),
+}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("kind", VIEWING)
+def test_networks_that_flatten_with_view_have_maps(kind, count):
+    torch.manual_seed(0)
+    network, images = VIEWING[kind](), torch.rand(count, 3, 18, 18)
+    before = state_of(network)
+    assert torch.allclose(saliency(network, images, 1), by_autograd(network, images, lambda z: z[:, 1]), atol=1e-6)
+    assert state_of(network) == before
+
+
+class Registering(nn.Module):
+    """A Grad-CAM made at home: a hook on a tensor of the forward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, images):
+        maps = torch.relu(self.first(images))
+        maps.register_hook(self.keep)
+        return self.head(self.second(maps).mean((2, 3)))
+
+    def keep(self, gradient):
+        self.kept = gradient.detach()
+
+
+def test_hooks_on_tensors_of_the_forward_pass_are_no_obstacle_at_any_layer():
+    torch.manual_seed(0)
+    network, images = Registering(), torch.rand(2, 3, 10, 10)
+    found = saliency(network, images, 2)
+    assert not hasattr(network, "kept")
+    assert torch.allclose(found, by_autograd(network, images, lambda z: z[:, 2]), atol=1e-7)
+    rows = network.head.weight[2].detach() / 36
+    at_layer = gradient(network, images, 2, layer="second")
+    assert torch.allclose(at_layer, rows.view(1, 8, 1, 1).expand(2, 8, 6, 6), atol=1e-7)
+
+
+@pytest.mark.parametrize("rule", ["gradient", "guided"])
+def test_weights_that_change_between_forward_and_backward_are_no_error(rule):
+    """As another thread's training step changes them: in place, under the graph."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 2))
+    images = torch.rand(2, 3, 8, 8)
+
+    def score(logits):
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.mul_(2)
+        return logits[:, 0]
+
+    before = saliency(network, images, 0, rule=rule)
+    # Both weights are twice as large on the way back, and the rectifiers are as on the way there.
+    assert torch.allclose(saliency(network, images, score, rule=rule), 4 * before, rtol=1e-4)
+
+
+def test_a_score_of_ones_own_is_called_with_the_whole_batch(small_network):
+    images = images_of(CHUNK + 4).float()
+    wanted = torch.arange(len(images)) % 5
+    network = small_network.float()
+    for score in (
+        lambda logits: (logits * F.one_hot(wanted, 5)).sum(1),
+        lambda logits: logits.gather(1, wanted[:, None])[:, 0],
+    ):
+        assert torch.allclose(saliency(network, images, score), saliency(network, images, wanted), atol=1e-6)
+
+
+def test_a_score_that_fails_is_told(small_network):
+    with pytest.raises(DeepInsideError, match=r"score failed on the output \(2, 5\) of 2 images \(IndexError"):
+        saliency(small_network, images_of(2), lambda logits: logits[:, 99])
+
+
+@pytest.mark.parametrize("targets", [
+    np.int64(3), torch.tensor(3), np.array([3, 3]), [np.int64(3), 3], [torch.tensor(3), torch.tensor(3)], (3, 3),
+    np.uint8(3),
+])  # fmt: skip
+def test_class_numbers_of_numpy_and_pytorch(small_network, targets):
+    images = images_of(2)
+    assert torch.equal(saliency(small_network, images, targets), saliency(small_network, images, 3))
+
+
+@pytest.mark.parametrize("targets", [np.float32(3), torch.tensor([1.0, 2.0]), True, np.array([True, False]), "dog",
+                                     ["dog", "cat"], [[1], [1, 2]], None])  # fmt: skip
+def test_targets_that_are_no_class_numbers_are_refused(small_network, unchecked, targets):
+    with pytest.raises(DeepInsideError, match="expected class numbers"):
+        saliency(small_network, images_of(2), targets)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [
+    (torch.float16, 2e-2), (torch.bfloat16, 1e-1), (torch.float64, 1e-5),
+])  # fmt: skip
+@pytest.mark.parametrize("rule", ["gradient", "guided"])
+def test_networks_of_other_precisions(rule, precision, tolerance):
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)
+    )
+    images = torch.rand(2, 3, 12, 12)
+    expected = saliency(network, images, 2, rule=rule)
+    found = saliency(network.to(precision), images, 2, rule=rule)
+    assert found.dtype == images.dtype
+    assert (found - expected).norm() <= tolerance * expected.norm()
+    assert saliency(network, images, 2, rule=rule, layer="0").dtype in (torch.float32, torch.float64)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 7])
+def test_any_number_of_channels(channels):
+    network = nn.Sequential(nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 2))
+    images = torch.rand(2, channels, 8, 8)
+    assert torch.allclose(saliency(network, images, 1), by_autograd(network, images, lambda z: z[:, 1]), atol=1e-6)
+    with pytest.raises(DeepInsideError, match="number of channels that it takes"):
+        saliency(network, torch.rand(2, channels + 1, 8, 8), 1)
+
+
+class Scattered(nn.Module):
+    """Patches as tokens, column by column."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches, self.tokens, self.head = nn.Conv2d(3, 6, 4, stride=4), nn.Identity(), nn.Linear(6, 5)
+
+    def forward(self, images):
+        return self.head(self.tokens(self.patches(images).flatten(2).unflatten(2, (6, 6)).mT.flatten(2).mT).mean(1))
+
+
+def test_maps_of_tokens_in_another_order_are_refused_and_what_needs_no_order_is_not():
+    network, images = Scattered(), torch.rand(2, 3, 24, 24)
+    for asked in (
+        {"targets": 1, "layer": "tokens"},
+        {"targets": torch.tensor([[1, 2], [0, 1]]), "layer": "tokens"},
+        {"targets": Neuron("tokens", 2, at=(1, 3))},
+    ):
+        with pytest.raises(DeepInsideError, match="layer 'tokens' to have rows and columns"):
+            saliency(network, images, **asked)
+    assert gradient(network, images, 1, layer="tokens").shape == (2, 36, 6)
+    assert saliency(network, images, Neuron("tokens", 2, at="mean")).shape == (2, 24, 24)
+    assert saliency(network, images, 1, layer="patches").shape == (2, 6, 6)

@@ -1,5 +1,6 @@
 """What a classifier brings: preprocessing, labels, a device, and a fast form of a network that it owns."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -83,3 +84,56 @@ def test_around_another_network_everything_else_stays():
 def test_layers_have_the_names_of_the_module_that_was_given():
     assert [layer.name for layer in Classifier(Flattened(), size=8).layers()] == ["head"]
     assert Classifier(Flattened(), size=8).parameter_count == 3 * 8 * 8 * 4 + 4
+
+
+MEAN = torch.tensor([0.1, 0.2, 0.3])
+
+
+@pytest.mark.parametrize("size", [8, np.int64(8), torch.tensor(8), [8, 8], np.array([8, 8]), torch.tensor([8, 8])])
+@pytest.mark.parametrize("mean", [(0.1, 0.2, 0.3), MEAN.numpy(), MEAN, MEAN[:, None, None]])
+def test_sizes_and_means_of_numpy_and_pytorch(size, mean):
+    classifier = Classifier(Flattened(), size=size, mean=mean, std=np.float32(2))
+    assert classifier.size == (8, 8)
+    assert classifier.network.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert classifier.network.std.flatten().tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize(("module", "channels"), [
+    (nn.Conv2d(1, 4, 3), 1), (nn.Conv2d(3, 4, 3), 3), (nn.Conv2d(7, 4, 3), 7), (nn.Flatten(), 3),
+    (nn.Sequential(nn.Flatten(), nn.Linear(64, 5)), 1), (nn.Sequential(nn.Flatten(), nn.Linear(192, 5)), 3),
+    (nn.Sequential(nn.Flatten(), nn.Linear(65, 5)), 3), (nn.Sequential(nn.Conv2d(8, 8, 1), nn.Conv2d(3, 8, 3)), 3),
+])  # fmt: skip
+def test_channels_are_those_of_the_first_layer_where_no_normalization_tells(module, channels):
+    assert Classifier(module, size=8).channels == channels
+    assert Classifier(module, size=8, mean=[0.5] * 4).channels == 4
+    assert Classifier(module, size=8, std=[0.5]).channels == 1
+
+
+def test_one_logit_is_a_sigmoid_and_several_are_what_is_asked_for():
+    logits = torch.tensor([[-4.0], [1.0]])
+    assert torch.equal(Classifier(Flattened()).posterior(logits), torch.sigmoid(logits))
+    several = torch.tensor([-4.0, 1.0, 3.0])
+    assert torch.equal(Classifier(Flattened()).posterior(several), several.softmax(0))
+    assert torch.equal(Classifier(Flattened(), probabilities="sigmoid").posterior(several), torch.sigmoid(several))
+    assert Classifier(Flattened(), probabilities="softmax").link(1) == "softmax"
+
+
+def test_a_network_that_is_elsewhere_has_its_photos_there():
+    elsewhere = Classifier(Flattened().to("meta"), size=8)
+    assert elsewhere.device == elsewhere.network.mean.device == torch.device("meta")
+    moved = Classifier(module := Flattened(), size=8)
+    module.to("meta")  # by its owner, later
+    assert moved.device == torch.device("meta")
+
+
+def test_labels_are_whatever_names_the_classes(tmp_path):
+    (tmp_path / "names.txt").write_text("cat\ndog\n")
+    for labels in (["cat", "dog"], {"dog": 1, "cat": 0}, {1: "dog", 0: "cat"}, tmp_path / "names.txt"):
+        assert [Classifier(Flattened(2), labels=labels).labels.name(index) for index in (0, 1)] == ["cat", "dog"]
+
+
+def test_stages_and_layers_are_found_with_the_channels_of_the_network():
+    network = nn.Sequential(nn.Conv2d(1, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    classifier = Classifier(network, size=32)
+    assert [layer.name for layer in classifier.layers()] == ["0", "1", "2", "3"]
+    assert classifier.stages((64, 64)).last == "model.1"

@@ -72,7 +72,7 @@ def cam_layer(classifier: Classifier) -> str | None:
 
 
 def cam_maps(
-    classifier: Classifier, layer: str, images: Float[Tensor, "batch 3 height width"], classes: Sequence[int]
+    classifier: Classifier, layer: str, images: Float[Tensor, "batch channels height width"], classes: Sequence[int]
 ) -> dict[str, list[Map]]:
     """Grad-CAM and LayerCAM of one class per image, from one pass: maps of the image's size, from 0 to 1."""
     with borrowed(classifier.fast, images) as private:

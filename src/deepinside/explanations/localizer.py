@@ -35,12 +35,12 @@ Choice: TypeAlias = Callable[[Float[Tensor, " classes"]], Sequence[int]]
 class Views:
     """What the network is shown of one photo.
 
-    `images` holds one batch for every size that the network is shown, RGB in [0, 1]. `frame` places the grid of the
+    `images` holds one batch for every size that the network is shown, in [0, 1]. `frame` places the grid of the
     maps in the photo, and `pixels` is the photo on that grid, RGB in [0, 1].
     """
 
     frame: Frame
-    images: tuple[Float[Tensor, "views 3 _ _"], ...]
+    images: tuple[Float[Tensor, "views channels _ _"], ...]
     pixels: Float[np.ndarray, "height width 3"]
 
 
@@ -114,7 +114,7 @@ def distinct(classes: Int[Tensor, " k"]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(classes.tolist()))
 
 
-def pixels_of(image: Float[Tensor, "1 3 height width"]) -> Float[np.ndarray, "height width 3"]:
+def pixels_of(image: Float[Tensor, "1 channels height width"]) -> Float[np.ndarray, "height width 3"]:
     """An image as an array, channels last."""
     return np.ascontiguousarray(image[0].permute(1, 2, 0).cpu().numpy())
 

@@ -57,7 +57,7 @@ class Look(Passes):
 
 def look(
     private: nn.Module,
-    images: Float[Tensor, "batch 3 height width"],
+    images: Float[Tensor, "batch channels height width"],
     classes: Int[Tensor, "batch k"] | Choice,
     layers: Sequence[str] = (IMAGE,),
     rule: str = "gradient",
@@ -96,7 +96,7 @@ def look(
 
 def look_at(
     private: nn.Module,
-    images: Float[Tensor, "batch 3 height width"],
+    images: Float[Tensor, "batch channels height width"],
     score: Score,
     layers: Sequence[str] = (IMAGE,),
     rule: str = "gradient",
@@ -119,7 +119,9 @@ def look_at(
     return passes
 
 
-def read_logits(private: nn.Module, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:
+def read_logits(
+    private: nn.Module, images: Float[Tensor, "batch channels height width"]
+) -> Float[Tensor, "batch classes"]:
     """The logits alone, without a backward pass. Raises `DeepInsideError` as `look` does."""
     try:
         return single(logits_of(outputs_of(private, images), len(images)))

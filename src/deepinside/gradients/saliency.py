@@ -30,7 +30,7 @@ CHUNK = 16
 
 def saliency(
     network: nn.Module,
-    images: Float[Tensor, "batch 3 height width"],
+    images: Float[Tensor, "batch channels height width"],
     targets: Target | Sequence[SupportsIndex] | Tensor,
     *,
     layer: str | None = None,
@@ -78,7 +78,7 @@ def saliency(
 
 def gradient(
     network: nn.Module,
-    images: Float[Tensor, "batch 3 height width"],
+    images: Float[Tensor, "batch channels height width"],
     targets: Target | Sequence[SupportsIndex] | Tensor,
     *,
     layer: str | None = None,
@@ -107,7 +107,7 @@ def gradient(
     return stacked if _are_several(targets) else stacked[:, 0]
 
 
-def chunk_size(images: Float[Tensor, "batch 3 height width"]) -> int:
+def chunk_size(images: Float[Tensor, "batch channels height width"]) -> int:
     """How many of the images to send through a network at a time, by their size.
 
     >>> chunk_size(torch.empty(64, 3, 224, 224)), chunk_size(torch.empty(64, 3, 640, 640))
@@ -129,8 +129,8 @@ def largest_magnitude(
 
 
 def ten_crops(
-    image: Float[Tensor, "1 3 height width"], size: tuple[int, int]
-) -> Float[Tensor, "10 3 crop_height crop_width"]:
+    image: Float[Tensor, "1 channels height width"], size: tuple[int, int]
+) -> Float[Tensor, "10 channels crop_height crop_width"]:
     """The four corners and the center of the image, then the mirror images of these five."""
     height, width = size
     crops = [image[0, :, y : y + height, x : x + width] for y, x in _corners(image.shape[-2:], size)]
