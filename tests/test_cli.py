@@ -550,3 +550,35 @@ def test_saliency_says_that_its_probabilities_are_those_of_ten_crops(deepinside,
     assert out.splitlines()[0].endswith("%  (probabilities: mean logits of ten crops)")
     _, out, _ = deepinside("localize", photos / "coffee.jpg", "--top", 1, "--out", tmp_path)
     assert out.splitlines()[0].endswith("600 x 400")
+
+
+def test_characters_without_a_font_are_told_once(deepinside, monkeypatch, tmp_path):
+    from deepinside import Classifier
+    from helpers import Colors
+
+    strange = Classifier(Colors(), labels=["\U0010fffd", "b\U0010fffe", "$c$"], size=32, name="colors")
+    monkeypatch.setattr("deepinside.networks.sources.load", lambda *arguments, **options: strange)
+    for number in range(3):
+        square(tmp_path / f"{number}.png")
+    for command in (("localize",), ("saliency",), ("compare", "--target", "0")):
+        name, *options = command
+        status, _, err = deepinside(name, tmp_path, *options, "--out", tmp_path / "out")
+        assert status == 0
+        assert err.startswith("deepinside: no font of this machine has '\\U0010fffd")
+        assert err.count("\n") == 1
+
+
+def test_notes_about_a_photo_and_an_ambiguous_class_are_told(deepinside, monkeypatch, tmp_path):
+    from deepinside import Classifier
+    from helpers import Colors
+
+    numbered = Classifier(Colors(), labels=["1", "2", "0"], size=32, name="colors")
+    monkeypatch.setattr("deepinside.networks.sources.load", lambda *arguments, **options: numbered)
+    values = np.zeros((30, 40), np.uint16)
+    values[6:20, 8:24] = 4000
+    Image.fromarray(values).save(tmp_path / "twelve.png")
+    status, _, err = deepinside("localize", tmp_path, "--target", "1", "--out", tmp_path / "out")
+    assert status == 0
+    reading, note = err.splitlines()
+    assert reading == f"deepinside: {numbered.labels.reading('1')}"
+    assert note.startswith(f"deepinside: {tmp_path / 'twelve.png'}: ")

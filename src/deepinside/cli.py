@@ -24,8 +24,11 @@ from deepinside.cli_streams import Ended, StandardOutputError, complain, ended_b
 from deepinside.core.errors import DeepInsideError, check_writable, check_writable_folder
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from deepinside.core.images import Photo
     from deepinside.core.results import Explanation
+    from deepinside.explanations.compare import Comparison
     from deepinside.explanations.explain import Outcome
     from deepinside.gradients.targets import Target
     from deepinside.networks.classifier import Classifier
@@ -108,7 +111,7 @@ def localize(
                 say(*text.boxes_text(path, explanation))
             if folder:
                 sheet = sheets.localization_sheet(photo, explanation)
-                _tell(sheets.save(sheet, beside(folder, names[path], kind)), as_json)
+                tally.saved(sheet, beside(folder, names[path], kind), *_labels(explanation))
     for name in export or []:
         _tell((out or OUT) / name, as_json)
     raise typer.Exit(tally.status)
@@ -146,7 +149,7 @@ def saliency(
             kind = kind_of("map", network, *own) + (f"-{number}" if number > 1 else "")
             _tell(sheets.save_map(detection.saliency, beside(out, names[path], kind)))
         sheet = sheets.saliency_sheet(photo, explanation)
-        _tell(sheets.save(sheet, beside(out, names[path], kind_of("saliency", network, *own))))
+        tally.saved(sheet, beside(out, names[path], kind_of("saliency", network, *own)), *_labels(explanation))
     raise typer.Exit(tally.status)
 
 
@@ -180,7 +183,7 @@ def compare(
     for path, photo, seen in tally.seen(_progress(list(names)), lambda photo: compare(classifier, photo, wanted)):
         say(str(path), *(f"  {rule:<10} {text.rule_text(each)}" for rule, each in seen.rules.items()))
         sheet = sheets.compare_sheet(photo, seen.rules, seen.presets, classifier.name)
-        _tell(sheets.save(sheet, beside(out, names[path], kind)))
+        tally.saved(sheet, beside(out, names[path], kind), *_targets(seen))
     raise typer.Exit(tally.status)
 
 
@@ -289,6 +292,7 @@ def class_image(
             say(f"  {event.score:>9.4f}  {event.name:<32} -> {event.path}")
         else:
             _tell(event.path)
+            _tell_glyphs(drawn.name for drawn in event.pictures)
 
 
 @app.command("evaluate-class-images")
@@ -390,6 +394,7 @@ class Tally:
     def __init__(self, as_json: bool = False):
         self.as_json = as_json
         self.failures = 0
+        self.lacks_glyphs = False
 
     @property
     def status(self) -> int:
@@ -418,6 +423,13 @@ class Tally:
                 self._tell(path, error)
                 continue
             yield path, photo, found
+
+    def saved(self, figure: Figure, path: Path, *names: str) -> None:
+        """Save a sheet with names on it. That some cannot be drawn is told once."""
+        from deepinside.explanations import sheets
+
+        _tell(sheets.save(figure, path), self.as_json)
+        self.lacks_glyphs = self.lacks_glyphs or _tell_glyphs(names)
 
     def _tell(self, path: Path, error: DeepInsideError | None) -> None:
         self.failures += 1
@@ -457,9 +469,16 @@ def _classes(classifier: Classifier, names: Sequence[str] | None) -> list[int] |
     if not names:
         return None
     targets = [classifier.labels.find(name) for name in names]
-    reading = getattr(classifier.labels, "reading", lambda name: None)
-    complain(*filter(None, map(reading, names)))
+    complain(*filter(None, map(classifier.labels.reading, names)))
     return targets
+
+
+def _labels(explanation: Explanation) -> Iterator[str]:
+    return (detection.label for detection in explanation.objects)
+
+
+def _targets(seen: Comparison) -> Iterator[str]:
+    return (each.target for each in seen.rules.values() if not isinstance(each, DeepInsideError))
 
 
 def _named(classifier: Classifier, targets: Sequence[int] | None) -> list[str]:
@@ -516,7 +535,16 @@ def _shown(events: Iterable[object]) -> Iterator[Any]:
 
 def _tell_notes(photo: Photo) -> None:
     """What is worth knowing about how a photo was read."""
-    complain(*(f"{photo.name}: {note}" for note in getattr(photo, "notes", ())))
+    complain(*(f"{photo.name}: {note}" for note in photo.notes))
+
+
+def _tell_glyphs(names: Iterable[str]) -> bool:
+    """Whether some names cannot be drawn; tells it."""
+    from deepinside.core.fonts import missing
+
+    if lacking := missing("".join(names)):
+        complain(f"no font of this machine has {lacking[:20]!r}, so sheets show code points; a Noto font may have them")
+    return bool(lacking)
 
 
 def _tell(path: Path, as_json: bool = False) -> None:

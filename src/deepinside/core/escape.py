@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from re import Match
 
 LONE_SURROGATES = "\ud800-\udfff"
 # Characters that act on a terminal or on a line of text: controls, line separators, and those that reorder the text
@@ -99,11 +100,11 @@ def file_name(text: str) -> str:
     return f"%{ord(safe[0]):02X}{safe[1:]}" if DEVICE.match(safe) else safe
 
 
-def _backslashed(found: re.Match[str]) -> str:
+def _backslashed(found: Match[str]) -> str:
     return _byte(found[0]).encode("unicode_escape").decode()
 
 
-def _percent(found: re.Match[str]) -> str:
+def _percent(found: Match[str]) -> str:
     raw = found[0].encode(errors="surrogateescape") if "\udc80" <= found[0] <= "\udcff" else None
     raw = raw or found[0].encode(errors="surrogatepass")
     return "".join(f"%{byte:02X}" for byte in raw)

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from matplotlib import font_manager
 from matplotlib.font_manager import FontEntry, FontProperties
@@ -35,7 +36,7 @@ class Lettering:
     size: float  # in points
 
     @property
-    def style(self) -> dict[str, object]:
+    def style(self) -> dict[str, Any]:
         """The same as keywords of matplotlib's text functions."""
         return {"fontfamily": list(self.family), "fontsize": self.size}
 

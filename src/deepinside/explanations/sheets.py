@@ -232,12 +232,8 @@ def _caption(axes: Axes, photo: Photo, name: str, number: str) -> None:
 
 
 def _footer_of(explanation: Explanation) -> str:
-    link = getattr(explanation, "probabilities", "softmax")
-    return _joined(
-        explanation.model,
-        taken_of(explanation.preset),
-        f"probability: {link} of the {shown_of(explanation.preset)}",
-    )
+    meaning = f"probability: {explanation.probabilities} of the {shown_of(explanation.preset)}"
+    return _joined(explanation.model, taken_of(explanation.preset), meaning)
 
 
 def _joined(*parts: str) -> str:
