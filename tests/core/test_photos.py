@@ -118,3 +118,15 @@ def test_transparent_tiff_is_composited_for_rgb_and_has_four_values(tmp_path):
     photo = read(tmp_path / "a.tif")
     assert (photo.pixels == read(tmp_path / "a.png").pixels).all()
     np.testing.assert_allclose(photo.values, stored / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["RGBA", "LA", "P"])
+def test_tall_transparent_pictures_are_composited_as_a_whole(tmp_path, kind):
+    stored = np.random.default_rng(0).integers(0, 256, (700, 9, 4), dtype=np.uint8)
+    image = Image.fromarray(stored) if kind != "P" else Image.fromarray(stored[..., 0]).convert("P")
+    image = image.convert("LA") if kind == "LA" else image
+    image.save(tmp_path / "a.png", **({"transparency": bytes(range(256))} if kind == "P" else {}))
+    with Image.open(tmp_path / "a.png") as opened:
+        foreground = opened.convert("RGBA")
+    expected = Image.alpha_composite(Image.new("RGBA", foreground.size, "white"), foreground).convert("RGB")
+    assert (read(tmp_path / "a.png").pixels == np.asarray(expected)).all()

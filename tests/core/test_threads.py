@@ -1,12 +1,13 @@
 """Results of several threads in order, against plain loops."""
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event, current_thread, get_ident
+from threading import Event, Lock, current_thread, get_ident
+from time import sleep
 
 import pytest
 import torch
 
-from deepinside.core.threads import MAX_WORKERS, in_order
+from deepinside.core.threads import MAX_WORKERS, batches, in_batches, in_order
 
 
 @pytest.fixture(params=[2, 3])
@@ -70,3 +71,32 @@ def test_items_are_taken_only_a_few_ahead_and_none_after_the_end(threads):
     ahead = len(taken)
     assert list(results) == []
     assert len(taken) == ahead
+
+
+def test_items_wait_for_room_and_a_single_one_always_has(threads):
+    lock, inside, most = Lock(), [], []
+
+    def work(item):
+        with lock:
+            inside.append(item)
+            most.append((sum(inside), len(inside)))
+        sleep(0.002)
+        with lock:
+            inside.remove(item)
+        return item
+
+    items = [60, 30, 250, 10, 90, 40, 40, 20, 100, 5]
+    assert list(in_order(work, items, float, 100)) == items
+    assert all(total <= 100 or count == 1 for total, count in most)
+
+
+def test_batches_are_no_heavier_than_told_and_lose_nothing(threads):
+    items = [6, 3, 25, 1, 9, 4, 4, 2, 10, 5, 0, 0, 0, 0, 0, 0]
+    found = list(batches(items, 3, float, 10))
+    assert [item for batch in found for item in batch] == items
+    assert all(len(batch) == 1 or (len(batch) <= 3 and sum(batch) <= 10) for batch in found)
+
+
+def test_results_of_batches_come_in_order(threads):
+    found = in_batches(lambda batch: [(item, sum(batch)) for item in batch], range(20), 4, float, 30)
+    assert [item for item, _ in found] == list(range(20))

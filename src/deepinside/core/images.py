@@ -37,7 +37,7 @@ from deepinside.core.text import is_file
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["Photo", "as_photo", "find_photos", "read", "read_bytes", "save_png", "view"]
+__all__ = ["Photo", "as_photo", "find_photos", "pixel_count", "read", "read_bytes", "save_png", "view"]
 
 # A photo much larger than its view is first reduced by a whole factor, to no less than this multiple of the view.
 REDUCING_GAP = 3.0
@@ -60,6 +60,23 @@ def read_bytes(content: bytes, name: str) -> Photo:
     """`read` for the content of a file, such as a member of an archive; `name` stands for the path in messages."""
     check_size(len(content), name)
     return _decoded(BytesIO(content), name)
+
+
+def pixel_count(path: str | os.PathLike[str]) -> int:
+    """How many pixels the header of a photo declares; 0 for a file that cannot be read, which takes no memory.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = save_png(Image.new("RGB", (6, 4)), Path(folder) / "a.png")
+    ...     pixel_count(path), pixel_count(Path(folder))
+    (24, 0)
+    """
+    try:
+        check_regular(Path(path))
+        with opened(Path(path)) as image:
+            return image.width * image.height
+    except Exception:  # of decoders, which raise anything; `read` tells it
+        return 0
 
 
 def _decoded(source: Path | BytesIO, name: str) -> Photo:

@@ -19,6 +19,7 @@ from deepinside.core.errors import DeepInsideError
 
 ORIENTATION = ExifTags.Base.Orientation
 S_MAX_SAMPLE_VALUE, MAX_SAMPLE_VALUE = 341, 281  # tags of TIFF
+ROWS = 256  # that are composited at a time
 MOST_CHUNKS = 100  # of a PNG file, to look for the significant bits in
 
 
@@ -71,11 +72,14 @@ def photo_of_image(image: Image.Image, source: Path | BytesIO | None, name: str)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.has_transparency_data:
-        foreground = image.convert("RGBA")
-        white = Image.new("RGBA", foreground.size, "white")
-        return Image.alpha_composite(white, foreground).convert("RGB")
-    return image.convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    opaque = Image.new("RGB", image.size)
+    for top in range(0, image.height, ROWS):  # a few rows at a time, since each step takes the memory of its result
+        strip = image.crop((0, top, image.width, min(top + ROWS, image.height))).convert("RGBA")
+        white = Image.new("RGBA", strip.size, "white")
+        opaque.paste(Image.alpha_composite(white, strip).convert("RGB"), (0, top))
+    return opaque
 
 
 def has_more_bands(image: Image.Image) -> bool:

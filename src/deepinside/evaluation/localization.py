@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 from typing import TypeAlias
 
 import numpy as np
@@ -21,9 +20,9 @@ from torch import Tensor
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Box, Frame
-from deepinside.core.images import Photo, read
+from deepinside.core.images import Photo, pixel_count, read
 from deepinside.core.labels import Labels
-from deepinside.core.threads import batches, in_order
+from deepinside.core.threads import in_batches
 from deepinside.data.boxes import Annotation, Sample, marked_pixels
 from deepinside.evaluation.baselines import cam_layer, cam_maps, center_box, whole_image
 from deepinside.evaluation.metrics import (
@@ -39,7 +38,7 @@ from deepinside.evaluation.metrics import (
     threshold_boxes,
 )
 from deepinside.evaluation.results import Case, Evaluation, Failure, Found, Judged, tabulate
-from deepinside.explanations.explain import BATCH, see_each, segmentations
+from deepinside.explanations.explain import BATCH, MOST_PIXELS, see_each, segmentations
 from deepinside.explanations.localizer import Choice, Seen
 from deepinside.explanations.presets import PRESETS, AnyLocalizer, localizer_of, name_of
 from deepinside.networks.classifier import Classifier
@@ -97,7 +96,7 @@ def judge_numbered(classifier: Classifier, samples: Iterable[tuple[int, Sample]]
         cam_layer(classifier) if judging.baselines else None,
         _randomized(classifier, judging),
     )
-    return chain.from_iterable(in_order(run.judged, batches(samples, BATCH)))
+    return in_batches(run.judged, samples, BATCH, lambda numbered: pixel_count(numbered[1].path), MOST_PIXELS)
 
 
 def summarized(classifier: Classifier, judging: Judging, judged: Iterable[Judged]) -> Evaluation:

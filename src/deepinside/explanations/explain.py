@@ -18,9 +18,9 @@ from PIL import Image
 from torch import Tensor
 
 from deepinside.core.errors import DeepInsideError
-from deepinside.core.images import Photo, as_photo, read
+from deepinside.core.images import Photo, as_photo, pixel_count, read
 from deepinside.core.results import Detection, Explanation, Segmentation
-from deepinside.core.threads import batches, in_order
+from deepinside.core.threads import in_batches
 from deepinside.explanations.localizer import Choice, Seen, Views, is_flat, whole_view
 from deepinside.explanations.presets import DEFAULT, AnyLocalizer, localizer_of, name_of
 from deepinside.gradients.targets import listed
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 # Photos that go through the network together: beyond this, a thread's throughput no longer grows but memory does.
 BATCH = 4
+MOST_PIXELS = 400_000_000  # of all photos in memory, of 4 bytes each; one photo alone may have 179 million
 # Classes of one photo, each with a map and a mask: with more, and several photos at once, they would fill the memory.
 MOST_CLASSES, FEW_CLASSES = 1000, 50
 
@@ -100,7 +101,7 @@ def explain_each(
     work = partial(_outcomes, classifier, localizer, choice, boxes)
     if (top if targets is None else len(listed(targets))) > FEW_CLASSES:
         return chain.from_iterable(map(work, ([path] for path in paths)))
-    return chain.from_iterable(in_order(work, batches(paths, BATCH)))
+    return in_batches(work, paths, BATCH, pixel_count, MOST_PIXELS)
 
 
 def choice_of(
