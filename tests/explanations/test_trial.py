@@ -59,7 +59,7 @@ def test_a_rule_without_rectifiers(rule):
 
 def test_a_network_for_another_size_is_told_in_its_own_words():
     flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
-    with pytest.raises(DeepInsideError, match="small to take images of 8 x 8 pixels, but it raised RuntimeError"):
+    with pytest.raises(DeepInsideError, match=r"cannot run on images of shape \(1, 3, 8, 8\) \(RuntimeError: .*; check the size"):
         try_out(classifier(flat))
     try_out(classifier(flat, size=16))
 
@@ -71,3 +71,8 @@ def test_a_network_that_divides_by_the_contrast_has_scores():
             return ((flat - flat.mean(1, keepdim=True)) / flat.std(1, keepdim=True))[:, :4]
 
     try_out(classifier(Standardized()))
+
+
+def test_networks_of_other_channels_are_tried_on_those():
+    network = nn.Sequential(nn.Conv2d(5, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    try_out(classifier(network), rule="guided", neuron=Neuron("1", 3))

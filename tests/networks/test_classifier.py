@@ -101,7 +101,7 @@ def test_sizes_and_means_of_numpy_and_pytorch(size, mean):
 @pytest.mark.parametrize(("module", "channels"), [
     (nn.Conv2d(1, 4, 3), 1), (nn.Conv2d(3, 4, 3), 3), (nn.Conv2d(7, 4, 3), 7), (nn.Flatten(), 3),
     (nn.Sequential(nn.Flatten(), nn.Linear(64, 5)), 1), (nn.Sequential(nn.Flatten(), nn.Linear(192, 5)), 3),
-    (nn.Sequential(nn.Flatten(), nn.Linear(65, 5)), 3), (nn.Sequential(nn.Conv2d(8, 8, 1), nn.Conv2d(3, 8, 3)), 3),
+    (nn.Sequential(nn.Flatten(), nn.Linear(640, 5)), 3), (nn.Sequential(nn.Conv2d(8, 8, 1), nn.Conv2d(3, 8, 3)), 3),
 ])  # fmt: skip
 def test_channels_are_those_of_the_first_layer_where_no_normalization_tells(module, channels):
     assert Classifier(module, size=8).channels == channels

@@ -26,11 +26,13 @@ from deepinside.class_images.ascent import PRESETS, adjusted, batches
 from deepinside.class_images.gallery import Drawn, Gallery, Provenance, Settings, final_scores, read_drawn, stem
 from deepinside.class_images.picture_files import write_picture
 from deepinside.core.errors import DeepInsideError, nearest, writing
+from deepinside.core.files import atomic_write
 from deepinside.core.images import read
 from deepinside.core.progress import Progress
+from deepinside.core.terminal import literal
 from deepinside.evaluation.metrics import Estimate
-from deepinside.gradients.logits import logits_of
 from deepinside.gradients.private import borrowed, private_view
+from deepinside.gradients.probe import read_logits
 from deepinside.networks.classifier import Classifier
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ def recognize(judge: Classifier, pictures: Sequence[Path], classes: Sequence[int
         for path, index in zip(pictures, classes, strict=True):
             _, shown = judge.whole(read(path))
             with borrowed(judge.fast, shown) as private:
-                logits = logits_of(private(shown), 1)[0]
+                logits = read_logits(private, shown)[0]
             if index >= len(logits):
                 raise DeepInsideError(f"expected a judge with class {index}, but {judge.name} has {len(logits)}")
             ranks.append(int((logits > logits[index]).sum()))
@@ -168,7 +170,7 @@ def _drawn_by_lucent(
 ) -> Iterator[Progress | Drawn]:
     """As `Gallery.draw`, by Lucent, with as many steps as `canonical` takes."""
     steps = adjusted("canonical", settings.steps, None).steps
-    provenance = Provenance(model.name, LUCENT, steps, settings.seed, False, model.size)
+    provenance = Provenance.by(model, LUCENT, steps, settings.seed, False)
     parts = [[int(index) for index in part] for part in batches(classes)]  # type: ignore[arg-type]
     for number, part in enumerate(parts):
         paths = [folder / f"{stem(model, index)}.png" for index in part]
@@ -236,14 +238,15 @@ def table(model: str, rows: Sequence[Recognition]) -> Table:
     from rich.table import Table
 
     count = rows[0].n if rows else 0
-    result = Table(title=f"class images of {model}, {count} classes", title_justify="left", box=SIMPLE_HEAD)
+    heading = literal(f"class images of {model}, {count} classes")
+    result = Table(title=heading, title_justify="left", box=SIMPLE_HEAD)
     for title in ("method", "judge"):
         result.add_column(title, no_wrap=True)
     for title in ("top-1", "top-5"):
         result.add_column(title, justify="right", no_wrap=True)
     for row in rows:
         judge = f"{row.judge} (itself)" if row.judge == model else row.judge
-        result.add_row(row.method, judge, _percent(row.top1), _percent(row.top5))
+        result.add_row(row.method, literal(judge), _percent(row.top1), _percent(row.top5))
     return result
 
 
@@ -262,8 +265,8 @@ def as_json(model: str, rows: Sequence[Recognition]) -> dict[str, object]:
 
 def write_json(model: str, rows: Sequence[Recognition], path: Path) -> Path:
     """Write `as_json`. Raises `DeepInsideError` where that cannot be done."""
-    with writing(path, "a file"):
-        path.write_text(json.dumps(as_json(model, rows), indent=1) + "\n", encoding="utf-8")
+    with writing(path, "a file"), atomic_write(path) as part:
+        part.write_text(json.dumps(as_json(model, rows), indent=1) + "\n", encoding="utf-8")
     return path
 
 

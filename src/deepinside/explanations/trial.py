@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from PIL import Image
 
-from deepinside.core.errors import DeepInsideError, brief, named
-from deepinside.core.images import Photo
+from deepinside.core.errors import DeepInsideError, named
+from deepinside.core.images import Photo, as_photo
 from deepinside.explanations.reconstruct import reconstruct
-from deepinside.gradients.logits import logits_of
 from deepinside.gradients.private import borrowed
+from deepinside.gradients.probe import read_logits
 from deepinside.gradients.rectifiers import RULES
 from deepinside.gradients.saliency import saliency
 from deepinside.gradients.targets import Neuron
@@ -41,8 +39,10 @@ def try_out(
         neuron: what is to be explained in place of a class.
     """
     named(rule, RULES, "a rule")
-    noise = _noise()
-    count = _class_count(classifier, noise)
+    noise = _noise(classifier.channels)
+    _, image = classifier.whole(noise)
+    with borrowed(classifier.fast, image) as private:
+        count = read_logits(private, image).shape[1]
     if len(classifier.labels) not in (0, count):
         raise DeepInsideError(
             f"expected as many labels as the network has classes ({count}), got {len(classifier.labels)}"
@@ -53,26 +53,10 @@ def try_out(
     if neuron is not None:
         reconstruct(classifier, noise, neuron, rule=rule)
     elif layer is not None or rule != "gradient":
-        _, image = classifier.whole(noise)
         saliency(classifier.fast, image, targets[0] if targets else 0, layer=layer, rule=rule)
 
 
-def _class_count(classifier: Classifier, noise: Photo) -> int:
-    """How many classes the network has. Whatever goes wrong in its own code goes wrong for every photo."""
-    _, image = classifier.whole(noise)
-    try:
-        with borrowed(classifier.fast, image) as private, torch.no_grad():
-            return logits_of(private(image), 1).shape[1]
-    except DeepInsideError:
-        raise
-    except Exception as error:
-        height, width = classifier.size
-        raise DeepInsideError(
-            f"expected {classifier.name} to take images of {height} x {width} pixels, but it raised "
-            f"{type(error).__name__} ({brief(error)})"
-        ) from None
-
-
-def _noise() -> Photo:
+def _noise(channels: int) -> Photo:
     """Not a blank image, on which a network that divides by the image's contrast has no scores."""
-    return Photo(Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)), "noise")
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, channels), dtype=np.uint8)
+    return as_photo(pixels)

@@ -107,7 +107,7 @@ def list_layers(network: nn.Module, size: tuple[int, int], channels: int = 3) ->
 def input_channels(network: nn.Module, size: tuple[int, int]) -> int:
     """How many channels a network takes, as far as its layers tell: 3 unless no layer fits that.
 
-    The first convolution tells, or else the first dense layer, if it takes all pixels.
+    The first convolution tells, or else a first dense layer that takes exactly the pixels of a gray image.
 
     >>> input_channels(nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU()), (8, 8))
     1
@@ -116,8 +116,7 @@ def input_channels(network: nn.Module, size: tuple[int, int]) -> int:
     if convolutions:
         return 3 if 3 in convolutions else convolutions[0]
     inputs = next((module.in_features for module in network.modules() if isinstance(module, nn.Linear)), 0)
-    channels, rest = divmod(inputs, size[0] * size[1])
-    return channels if channels and not rest else 3
+    return 1 if inputs == size[0] * size[1] else 3
 
 
 def _placed(private: nn.Module, blank: Tensor, shapes: Shapes | None = None) -> Shapes:
