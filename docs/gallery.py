@@ -19,7 +19,7 @@ def compared(classifier: di.Classifier, name: str, file: str) -> None:
     """The three rules and all presets on one photo."""
     photo = di.read(REPOSITORY / "photos" / f"{name}.jpg")
     seen = compare(classifier, photo)
-    print(sheets.save(sheets.compare_sheet(photo, seen.rules, seen.presets), IMAGES / file))
+    print(sheets.save(sheets.compare_sheet(photo, seen.rules, seen.presets, Path(classifier.name).name), IMAGES / file))
 
 
 def excited(classifier: di.Classifier, neuron: di.Neuron, file: str) -> None:
@@ -27,7 +27,7 @@ def excited(classifier: di.Classifier, neuron: di.Neuron, file: str) -> None:
     photos = [path for path, _ in find_photos([REPOSITORY / "photos"])]
     found, _ = most_exciting(classifier, photos, neuron)
     shown = [(di.read(path), di.reconstruct(classifier, path, neuron, rule="deconvnet")) for _, path in found]
-    print(sheets.save(sheets.exciting_sheet(shown), IMAGES / file))
+    print(sheets.save(sheets.exciting_sheet(shown, Path(classifier.name).name), IMAGES / file))
 
 
 def main() -> None:
