@@ -34,6 +34,10 @@ class StandardOutputError(Exception):
 class Ended(SystemExit):
     """A signal asked for the end. Nothing catches it but `with` and `finally`."""
 
+    def __init__(self, number: int):
+        super().__init__(SIGNALED + number)
+        self.number = number
+
 
 def say(*lines: str) -> None:
     """Print lines on standard output. What acts on a terminal is escaped, line breaks included.
@@ -83,7 +87,7 @@ def speaking() -> Iterator[None]:
     if hasattr(before, "reconfigure"):
         before.reconfigure(errors="backslashreplace")
     if before is not None:  # as it is where the command was started without one
-        sys.stdout = Checked(before)  # type: ignore[assignment]
+        sys.stdout = Checked(before)
     try:
         with _signals_raise():
             yield
@@ -132,8 +136,8 @@ def ended_by(error: BaseException) -> int:
         complain(error)
         return MISTAKE
     assert isinstance(error, Ended)
-    complain("interrupted" if error.code == SIGNALED + signal.SIGINT else "terminated")
-    return int(error.code)
+    complain("interrupted" if error.number == signal.SIGINT else "terminated")
+    return SIGNALED + error.number
 
 
 def _discard_the_rest(stream: Any) -> None:
@@ -163,7 +167,7 @@ def _signals_raise() -> Iterator[None]:
 def _end(number: int, frame: FrameType | None) -> None:
     if number != signal.SIGINT:  # whoever sends it again would cut the files off that are being completed
         signal.signal(number, signal.SIG_IGN)
-    raise Ended(SIGNALED + number)
+    raise Ended(number)
 
 
 def _is_plain(character: str, encoding: str) -> bool:

@@ -51,7 +51,7 @@ def fitted(text: str, size: float, width: float, lines: int = 1) -> Lettering:
         lines: the most.
 
     >>> fitted("a tabby, $5", 9, width=2).text, fitted("tabby " * 9, 9, width=1, lines=2).text
-    ('a tabby, \\$5', 'tabby tabby\ntabby tab…')
+    ('a tabby, \\$5', 'tabby tabby\ntabby tabby…')
     """
     shown = drawable(text[:LONGEST])
     family = families(shown)
