@@ -111,6 +111,17 @@ def test_tiff_of_many_bands_without_the_package_names_the_extra(tmp_path, monkey
         read(tmp_path / "a.tif")
 
 
+def test_bands_that_no_package_reads_are_left_out_with_a_note(tmp_path, monkeypatch):
+    tifffile = pytest.importorskip("tifffile")
+    values = np.random.default_rng(0).integers(0, 256, (8, 9, 4), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", extrasamples=["unspecified"])
+    np.testing.assert_allclose(read(tmp_path / "a.tif").values, values / 255, atol=1e-6)
+    monkeypatch.setattr("deepinside.core.bands.find_spec", lambda name: None)
+    photo = read(tmp_path / "a.tif")
+    assert (photo.pixels == values[..., :3]).all()
+    assert photo.notes == ("3 of its 4 bands were read",)
+
+
 def test_transparent_tiff_is_composited_for_rgb_and_has_four_values(tmp_path):
     stored = np.random.default_rng(0).integers(0, 256, (30, 40, 4), dtype=np.uint8)
     for suffix in ("tif", "png"):

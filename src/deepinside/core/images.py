@@ -27,10 +27,12 @@ from deepinside.core.geometry import Frame
 from deepinside.core.photos import (
     Photo,
     has_more_bands,
+    is_planar,
     photo_of_bands,
     photo_of_image,
     photo_of_values,
     usual_window,
+    without_other_bands,
 )
 from deepinside.core.text import is_file
 
@@ -83,7 +85,7 @@ def _decoded(source: Path | BytesIO, name: str) -> Photo:
     try:
         with opened(source) as image:
             if has_more_bands(image):
-                return photo_of_bands(source, name)
+                return _with_more_bands(image, source, name)
             with room.taken(image.width * image.height):
                 return photo_of_image(image, source, name)
     except DeepInsideError:
@@ -94,6 +96,16 @@ def _decoded(source: Path | BytesIO, name: str) -> Photo:
         raise DeepInsideError(f"{name}: the photo was refused as a possible decompression bomb ({error})") from None
     except Exception as error:  # on broken files decoders raise anything, from SyntaxError to struct.error
         raise DeepInsideError(f"{name}: the image is damaged or truncated ({brief(error)})") from None
+
+
+def _with_more_bands(image: Image.Image, source: Path | BytesIO, name: str) -> Photo:
+    try:
+        return photo_of_bands(source, name)
+    except DeepInsideError:
+        if is_planar(image):
+            raise
+    with room.taken(image.width * image.height):
+        return without_other_bands(image, source, name)
 
 
 def _unidentified(source: Path | BytesIO, name: str) -> Photo:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from importlib.util import find_spec
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -87,14 +86,24 @@ def has_more_bands(image: Image.Image) -> bool:
     tags = getattr(image, "tag_v2", None)
     if tags is None or image.mode in ("CMYK", "LAB", "P", "YCbCr"):
         return False
-    if _is_planar(image):
+    if is_planar(image):
         return True
-    samples = tags.get(ExifTags.Base.SamplesPerPixel, 1)
-    # Without the package, such bands are left out, as other programs do.
-    return samples != len(image.getbands()) and find_spec("tifffile") is not None
+    return bool(_samples(image) != len(image.getbands()))
 
 
-def _is_planar(image: Image.Image) -> bool:
+def without_other_bands(image: Image.Image, source: Path | BytesIO, name: str) -> Photo:
+    """A photo of the bands that Pillow reads, with a note, where no other package can read all of them."""
+    samples, read = _samples(image), len(image.getbands())
+    photo = photo_of_image(image, source, name)
+    return replace(photo, notes=(*photo.notes, f"{read} of its {samples} bands were read"))
+
+
+def _samples(image: Image.Image) -> int:
+    return int(image.tag_v2.get(ExifTags.Base.SamplesPerPixel, 1))  # type: ignore[attr-defined]
+
+
+def is_planar(image: Image.Image) -> bool:
+    """Whether this is a TIFF with a plane of more than 8 bits for each band, which Pillow reads wrongly."""
     tags = image.tag_v2  # type: ignore[attr-defined]
     deep = np.max(tags.get(ExifTags.Base.BitsPerSample, 1)) > 8
     return bool(deep and tags.get(ExifTags.Base.PlanarConfiguration, 1) == 2 and len(image.getbands()) > 1)
