@@ -1,9 +1,10 @@
 # Everything runs in .venv, made on first use. `make demo` shows the tool, `make test` proves it, `make bench` times it,
-# and `make mutants` asks how many mistakes in the formulas the tests would notice.
+# `make mutants` asks how many mistakes in the formulas the tests would notice, and `make sweep` compares a hundred
+# architectures with plain autograd.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench mutants clean
+.PHONY: demo test bench mutants sweep clean
 
 demo: .venv/installed
 	$(BIN)/deepinside localize photos --top 3 --out deepinside-out
@@ -22,6 +23,9 @@ bench: .venv/installed-bench
 
 mutants: .venv/installed-mutation
 	$(BIN)/python tools/mutants.py --out build/mutants.jsonl
+
+sweep: .venv/installed-dev
+	$(BIN)/python tools/sweep.py --out build/sweep.jsonl
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

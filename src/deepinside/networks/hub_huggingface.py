@@ -21,7 +21,7 @@ from deepinside.networks.heads import count_classes, outline
 from deepinside.networks.processors import Reordered, pixels
 from deepinside.networks.weights import Match, fill, fits, matching, misfit, read_weights
 
-Parts = tuple[nn.Module, Any, Any, tuple[str, ...]]  # network, processor, configuration, notes
+Parts = tuple[Any, Any, Any, tuple[str, ...]]  # network, processor, configuration, notes
 
 UNNAMED = re.compile(r"LABEL_\d+")  # what transformers calls a class that nobody named
 

@@ -130,7 +130,7 @@ def _converted(name: str, classes: int, state: Mapping[str, Tensor], plain: nn.M
     return network
 
 
-def _built(name: str, classes: int, **options: object) -> nn.Module:
+def _built(name: str, classes: int, **options: Any) -> nn.Module:
     """An architecture whose random weights are the same every time."""
     import timm
 

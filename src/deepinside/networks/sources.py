@@ -154,7 +154,7 @@ def _suggestion(family: str, name: str) -> str:
     >>> _suggestion("", "resnet5o")
     'did you mean timm:resnet50, torchvision:resnet50?'
     >>> _suggestion("", "lite9")
-    'did you mean lite0 or lite1 or lite2?'
+    'did you mean lite2 or lite1 or lite0?'
     """
     name = name.strip().lower()
     if get_close_matches(name, EMBEDDED, n=1, cutoff=0.75):

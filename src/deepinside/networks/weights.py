@@ -139,7 +139,7 @@ def fill(network: nn.Module, match: Match) -> None:
 def misfit(kind: str, wanted: Mapping[str, Tensor], match: Match, error: Exception | None = None) -> DeepInsideError:
     """What to raise where weights do not fit a kind of network: the first misfit in its own order, then by name."""
     given = _completed(wanted, match.state)
-    lacking = error.args[0] if isinstance(error, KeyError) and error.args else None  # found by a library's conversion
+    lacking = str(error.args[0]) if isinstance(error, KeyError) and error.args else ""  # told by a library's conversion
     if lacking in wanted:
         reason = f"expected {tuple(wanted[lacking].shape)} for {lacking}, got nothing"
     else:
@@ -285,7 +285,7 @@ def _load(network: nn.Module, state: StateDict) -> None:
             network.load_state_dict(state)
             return
         except (RuntimeError, ValueError):
-            state._metadata = network.state_dict()._metadata  # type: ignore[attr-defined, union-attr]
+            state._metadata = network.state_dict()._metadata  # type: ignore[attr-defined]
     network.load_state_dict(state)
 
 
