@@ -153,6 +153,14 @@ def test_neuron_sheet_shows_the_sign_in_color(photo):
     np.testing.assert_allclose(shown(right)[:, 10:50], 2)
 
 
+@pytest.mark.parametrize(("channels", "colored"), [(1, [1, 1, 1]), (2, [1, 1, 1]), (5, [1, 0, 0.5])])
+def test_other_channels_are_shown_in_gray_or_by_the_first_three(photo, channels, colored):
+    gradient = np.zeros((5, 4, 4), np.float32)
+    gradient[0], gradient[1], gradient[3] = 2.0, -2.0, 2.0
+    _, middle, _ = sheets.neuron_sheet(photo, reconstruction("guided", gradient[:channels], "features.9:40")).axes
+    np.testing.assert_allclose(shown(middle)[0, 20], colored, atol=1e-6)
+
+
 def test_compare_sheet_shows_each_rule_with_its_formula_and_why_one_is_missing(photo):
     missing = DeepInsideError("expected rectifiers for the rule 'guided', but the forward pass met none")
     rules = {"gradient": reconstruction("gradient"), "deconvnet": reconstruction("deconvnet"), "guided": missing}

@@ -241,8 +241,8 @@ class Gallery:
     def _write(
         self,
         targets: Sequence[Target],
-        images: Float[Tensor, "k 3 height width"],
-        frames: Sequence[Float[Tensor, "k 3 height width"]],
+        images: Float[Tensor, "k channels height width"],
+        frames: Sequence[Float[Tensor, "k channels height width"]],
         there: Mapping[Path, Drawn],
         made: Provenance,
     ) -> dict[Path, Drawn]:
@@ -285,7 +285,7 @@ class Gallery:
             yield from better
 
 
-def _better(drawn: Drawn, image: Float[Tensor, "3 height width"], score: float) -> Drawn:
+def _better(drawn: Drawn, image: Float[Tensor, "channels height width"], score: float) -> Drawn:
     """Write the image in place of the picture if its score is higher; the file tells of two starts either way."""
     tried = replace(drawn, starts=2, first_score=drawn.score)
     if score > drawn.score:
@@ -316,7 +316,7 @@ def _ascents(classifier: Classifier, part: Sequence[Target], settings: Settings)
 
 
 def final_scores(
-    classifier: Classifier, targets: Sequence[Target], images: Float[Tensor, "k 3 height width"]
+    classifier: Classifier, targets: Sequence[Target], images: Float[Tensor, "k channels height width"]
 ) -> list[float]:
     """The score of each picture as its file will have it: the whole picture, rounded to 8 bits."""
     rounded = (images.to(classifier.device) * 255).round() / 255

@@ -17,7 +17,7 @@ FRAME_MILLISECONDS = 80
 LAST_FRAME_MILLISECONDS = 2000
 
 
-def write_picture(image: Float[Tensor, "3 height width"], path: Path, facts: Mapping[str, str]) -> Path:
+def write_picture(image: Float[Tensor, "channels height width"], path: Path, facts: Mapping[str, str]) -> Path:
     """Write an 8-bit PNG with `facts` as text metadata. Raises `DeepInsideError` where that is impossible."""
     text = PngImagePlugin.PngInfo()
     for key, value in facts.items():
@@ -25,7 +25,7 @@ def write_picture(image: Float[Tensor, "3 height width"], path: Path, facts: Map
     return save_png(_image(image), path, pnginfo=text)
 
 
-def write_animation(frames: Sequence[Float[Tensor, "3 height width"]], path: Path) -> Path:
+def write_animation(frames: Sequence[Float[Tensor, "channels height width"]], path: Path) -> Path:
     """Write a GIF or WebP, by the suffix of `path`, that plays the frames and pauses on the last one."""
     images = [_image(frame) for frame in frames]
     times = [FRAME_MILLISECONDS] * (len(images) - 1) + [LAST_FRAME_MILLISECONDS]
@@ -47,6 +47,6 @@ def read_facts(path: Path) -> dict[str, str]:
         return {}
 
 
-def _image(tensor: Float[Tensor, "3 height width"]) -> Image.Image:
+def _image(tensor: Float[Tensor, "channels height width"]) -> Image.Image:
     """RGB in [0, 1] as bytes, rounded in the tensor's own precision, as where the picture's score is computed."""
     return as_photo((tensor.detach().cpu() * 255).round() / 255).image

@@ -39,7 +39,7 @@ class Reconstruction:
     rule: str
     score: float
     frame: Frame
-    gradient: Float[np.ndarray, "3 height width"]
+    gradient: Float[np.ndarray, "channels height width"]
     rectifiers: Mapping[str, int]
     others: Mapping[str, int]
 

@@ -211,8 +211,14 @@ def _mask(detection: Detection) -> np.ndarray:
     return detection.segmentation.mask
 
 
-def _in_color(frame: Frame, gradient: Float[np.ndarray, "3 height width"]) -> Float[np.ndarray, "rows columns 3"]:
-    """A signed gradient as Zeiler and Fergus show it: gray where it is 0, full color at the quantile `BRIGHTEST`."""
+def _in_color(
+    frame: Frame, gradient: Float[np.ndarray, "channels height width"]
+) -> Float[np.ndarray, "rows columns 3"]:
+    """A signed gradient as Zeiler and Fergus show it: gray where it is 0, full color at the quantile `BRIGHTEST`.
+
+    Of more than three channels the first three are shown, of fewer the first one.
+    """
+    gradient = gradient[:3] if len(gradient) >= 3 else gradient[:1].repeat(3, axis=0)
     strongest = np.quantile(np.abs(gradient[np.abs(gradient) > 0]), BRIGHTEST) if gradient.any() else 1.0
     channels = [frame.map_to_photo(channel) for channel in np.clip(gradient / (2 * strongest), -0.5, 0.5)]
     return np.clip(np.stack(channels, axis=-1) + 0.5, 0, 1)
