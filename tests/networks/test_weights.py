@@ -135,6 +135,8 @@ def test_several_networks_in_a_file_are_refused_unless_they_are_the_same(tmp_pat
     two = prefixed(small().state_dict(), "student.") | prefixed(small(seed=2).state_dict(), "teacher.")
     with pytest.raises(DeepInsideError, match=r"several that fit equally well \('student', 'teacher'\); save one"):
         reloaded(two, tmp_path / "file.pth")
+    with pytest.raises(DeepInsideError, match="several that fit equally well"):  # no average, in spite of its letters
+        reloaded({"cinema": small().state_dict(), "other": small(seed=2).state_dict()}, tmp_path / "file.pth")
     same = prefixed(small().state_dict(), "model.") | prefixed(small().state_dict(), "compiled._orig_mod.")
     assert digest(reloaded(same, tmp_path / "file.pth")[0]) == digest(small())
 

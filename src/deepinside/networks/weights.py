@@ -11,6 +11,7 @@ import argparse
 import datetime
 import pathlib
 import pickle
+import re
 import types
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,7 @@ StateDict = OrderedDict[str, Tensor]
 DEPTH = 4  # of dicts in dicts in a file: Lightning's hold the state of callbacks, which may hold state dicts
 COUNTER = "num_batches_tracked"  # of batch normalization: older files lack it, and evaluation does not read it
 PROFILED = ("total_ops", "total_params")  # buffers that the profiler thop leaves in every module
+AVERAGE = re.compile(r"(?<![a-z])ema(?![a-z])")  # an exponential moving average, in the name of its place
 WRAPPERS = ("module.", "_orig_mod.", "model.")  # of DataParallel, torch.compile and Lightning
 # Where weights are looked for whose names say nothing, the first found; timm's own reader prefers averages as well.
 PLACES = ("state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model", "net", "network", "weights")
@@ -94,7 +96,9 @@ def read_weights(path: Path) -> Weights:
         ) from None
     candidates = dict(_state_dicts(content, "", DEPTH))
     if not candidates:
-        raise DeepInsideError(f"{path}: expected a state dict (names -> tensors), got {type(content).__name__}")
+        raise DeepInsideError(
+            f"{path}: expected a state dict (names -> tensors), got {type(content).__name__} without one"
+        )
     return Weights(path, candidates)
 
 
@@ -109,7 +113,7 @@ def matching(weights: Weights, wanted: Mapping[str, Tensor]) -> Match:
         return _by_convention(weights)
     highest = max(scores.values())
     options = {key: _below(weights, *key) for key, score in scores.items() if score == highest}
-    averaged = [key for key in options if "ema" in "".join(key)]
+    averaged = [key for key in options if AVERAGE.search(".".join(key))]
     place, prefix = (averaged or list(options))[0]
     chosen = options[place, prefix]
     rivals = [key for key in (averaged or options) if not _same(options[key], chosen)]
@@ -257,7 +261,9 @@ def _below(weights: Weights, place: str, prefix: str) -> StateDict:
 
 def _same(one: StateDict, other: StateDict) -> bool:
     """Whether two state dicts are equal, as where a compiled network is kept beside the original."""
-    return one is other or (one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one))
+    if one.keys() != other.keys() or any(one[name].dtype != other[name].dtype for name in one):
+        return False
+    return all(torch.equal(one[name], other[name]) for name in one)
 
 
 def _named(place: str, prefix: str) -> str:
