@@ -506,7 +506,7 @@ def test_a_full_standard_output_is_one_line(deepinside, small, monkeypatch, phot
     (("compare", "--labels", "two.txt"), "expected as many labels"),
     (("localize", "--model", "small.py:unnamed", "--target", "7"), "expected a class index from 0 to 2, got 7"),
     (("saliency", "--model", "small.py:smooth", "--rule", "guided"), "rectifiers"),
-    (("localize", "--model", "small.py:other_size"), "images of 8 x 8 pixels"),
+    (("localize", "--model", "small.py:other_size"), "images of shape (1, 3, 8, 8)"),
 ])  # fmt: skip
 def test_a_mistake_is_told_once_and_before_the_first_photo(deepinside, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
