@@ -101,7 +101,8 @@ def test_each_method_is_judged_by_model_and_judge(tmp_path, capfd):
     # Red, blue and light are plain to see for every network of the kind.
     assert all(row.top1.value == 1 for row in rows)
     assert list(dict.fromkeys(event.what for event in events if isinstance(event, Progress))) == ["canonical", "paper"]
-    assert [str(cell) for column in table("painter", rows).columns for cell in column.cells].count("painter (itself)") == 2
+    cells = [str(cell) for column in table("painter", rows).columns for cell in column.cells]
+    assert cells.count("painter (itself)") == 2
     figures = json.loads(write_json("painter", rows, tmp_path / "figures.json").read_text())
     assert figures["classes"] == 3
     assert figures["methods"]["canonical"]["judge"]["top1"] == 1
