@@ -10,6 +10,7 @@ import torchvision
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 
+from deepinside.core.errors import DeepInsideError
 from deepinside.gradients.private import Snapshot, borrowed, independent_copy, private_view
 from deepinside.gradients.saliency import saliency
 from helpers import state_of
@@ -250,3 +251,17 @@ def test_eight_threads_share_one_snapshot():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_layers_without_weights_yet_are_told():
+    with pytest.raises(DeepInsideError, match="run it once on an image first"):
+        private_view(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(2)))
+
+
+def test_modules_that_cannot_be_copied_are_told():
+    class Sealed(nn.Module):
+        def __deepcopy__(self, memo):
+            raise TypeError("one of a kind")
+
+    with pytest.raises(DeepInsideError, match=r"Sealed cannot \(TypeError: one of a kind\)"):
+        private_view(Sealed())

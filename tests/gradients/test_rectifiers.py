@@ -772,3 +772,23 @@ def test_the_table_says_what_the_rules_do(rule):
     (gradient,) = torch.autograd.grad(y, x, signal)
     closed = torch.tensor([True, True, False, False, True, True])
     assert gradient.tolist() == signal.masked_fill(RULES[rule].blocks(signal, closed), 0).tolist()
+
+
+@pytest.mark.parametrize("rule", ["deconvnet", "guided"])
+def test_no_gradient_is_not_a_gradient_of_zero(rule):
+    """Behind a layer that sends none back, such as a quantized one."""
+    moving = torch.rand(3, requires_grad=True)
+    with RectifierRule(rule):
+        rectified = torch.relu(moving)
+
+    class Silent(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return None
+
+    (gradient,) = torch.autograd.grad(Silent.apply(rectified).sum(), moving, allow_unused=True)
+    assert gradient is None

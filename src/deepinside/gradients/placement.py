@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.gradients.grids import as_grid, find_grid
-from deepinside.gradients.running import find_layer, outputs_of
+from deepinside.gradients.running import can_be_read, find_layer, outputs_of
 
 # Correlation between where the picture was changed and where a layer has answered. In nine families of networks, random
 # and trained, tokens in rows and columns have at least 0.57 wherever the answer varies, scattered ones at most 0.1, and
@@ -54,7 +54,8 @@ def misplaced(private: nn.Module, images: Float[Tensor, "batch channels height w
     """
     wrong: set[str] = set()
     in_place: dict[int, bool] = {}  # by the number of positions, for the last layer that said something
-    for name, answer in _answers(private, images, [name for name, _ in private.named_modules() if name]).items():
+    names = [name for name, module in private.named_modules() if name and can_be_read(module)]
+    for name, answer in _answers(private, images, names).items():
         if answer.is_evident:
             in_place[answer.positions] = answer.correlation >= PLACED
         if not in_place.get(answer.positions, True):

@@ -22,7 +22,9 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedTensorMixin
 
+from deepinside.core.errors import DeepInsideError, brief
 from deepinside.gradients.folded import folded
 from deepinside.gradients.rectifiers import check_interceptable
 
@@ -36,6 +38,8 @@ def private_view(network: nn.Module) -> nn.Module:
     Parameters share the memory of the original's. Buffers and other tensors that modules hold are copied, since a
     forward pass may write into them. Objects that Python cannot copy, such as locks, are shared.
 
+    Raises `DeepInsideError` for a module that cannot be copied.
+
     >>> network = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
     >>> private = private_view(network)
     >>> private.training, private[0].weight.requires_grad, network.training, network[0].weight.requires_grad
@@ -43,8 +47,17 @@ def private_view(network: nn.Module) -> nn.Module:
     >>> private[0].weight.data_ptr() == network[0].weight.data_ptr()
     True
     """
-    with torch.inference_mode(False), torch.no_grad():
-        private: nn.Module = _copied(original_of(network), {})
+    original = original_of(network)
+    if any(isinstance(tensor, UninitializedTensorMixin) for tensor in (*original.parameters(), *original.buffers())):
+        raise DeepInsideError("expected a network with weights, got lazy layers without; run it once on an image first")
+    try:
+        with torch.inference_mode(False), torch.no_grad():
+            private: nn.Module = _copied(original, {})
+    except Exception as error:
+        raise DeepInsideError(
+            f"expected a network that can be copied, but {type(original).__name__} cannot "
+            f"({type(error).__name__}: {brief(error)})"
+        ) from error
     with suppress(NotImplementedError):  # exported programs have one mode only, and say so
         private.eval()
     return private

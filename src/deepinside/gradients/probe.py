@@ -21,7 +21,7 @@ from deepinside.gradients.logits import logits_of
 from deepinside.gradients.placement import check_placed, is_doubtful
 from deepinside.gradients.private import independent_copy
 from deepinside.gradients.rectifiers import RectifierRule
-from deepinside.gradients.running import NetworkError, find_layer, outputs_of, run, single, telling
+from deepinside.gradients.running import NetworkError, can_be_read, find_layer, outputs_of, run, single, telling
 from deepinside.gradients.targets import Neuron, Score, scores_of
 
 IMAGE = ""  # the name of the image among the layers, as `named_modules` calls the network itself
@@ -239,6 +239,8 @@ class _Taps:
     def __enter__(self) -> _Taps:
         for name in self._names:
             if name:  # neither the image nor the network itself
+                if not can_be_read(self._modules[name]):
+                    raise DeepInsideError(f"expected a layer that can be read, but {name!r} is scripted or traced")
                 self._handles.append(self._modules[name].register_forward_hook(self._hook(name)))
         return self
 

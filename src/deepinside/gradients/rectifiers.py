@@ -219,9 +219,12 @@ class _Rectify(torch.autograd.Function):
         x, ceiling, ctx.blocks = inputs
         # A mask, not the input or the output: the network may overwrite either before the backward pass.
         ctx.save_for_backward(_closed(x, ceiling))
+        ctx.set_materialize_grads(False)  # no gradient is not a gradient of zero
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, None, None]:
+        if grad is None:
+            return None, None, None
         (closed,) = ctx.saved_tensors
         return grad.masked_fill(ctx.blocks(grad, closed), 0), None, None
 

@@ -90,6 +90,11 @@ def find_layer(modules: Mapping[str, nn.Module], name: str) -> nn.Module:
     raise DeepInsideError(f"expected the name of a layer, got {name!r}; {nearest(name, known)}")
 
 
+def can_be_read(module: nn.Module) -> bool:
+    """Whether a hook can read what a layer returns: not inside TorchScript."""
+    return not isinstance(module, torch.jit.ScriptModule)
+
+
 def single(tensor: Tensor) -> Tensor:
     """Half precision as single precision, in which sums and NumPy work; everything else as it is."""
     return tensor.float() if tensor.dtype in _HALVES else tensor
@@ -124,4 +129,4 @@ def _keep_layout(_module: nn.Module, _inputs: object, output: Tensor) -> None:
         return
     is_last = output.is_contiguous(memory_format=torch.channels_last) and not output.is_contiguous()
     layout = torch.channels_last if is_last else torch.contiguous_format
-    output.register_hook(lambda gradient: gradient.contiguous(memory_format=layout))
+    output.register_hook(lambda gradient: None if gradient is None else gradient.contiguous(memory_format=layout))

@@ -17,7 +17,7 @@ from deepinside.core.errors import DeepInsideError
 from deepinside.gradients.grids import SMALLEST, find_grid
 from deepinside.gradients.placement import is_doubtful, misplaced
 from deepinside.gradients.private import private_view
-from deepinside.gradients.running import outputs_of
+from deepinside.gradients.running import can_be_read, outputs_of
 
 Shapes: TypeAlias = list[tuple[str, Sequence[int]]]  # of layers, by name
 
@@ -147,7 +147,7 @@ def _shapes(private: nn.Module, blank: Tensor) -> Shapes:
     handles = [
         module.register_forward_hook(lambda _, __, output, name=name: hook(name, output))
         for name, module in private.named_modules()
-        if name
+        if name and can_be_read(module)
     ]
     try:
         outputs_of(private, blank)
