@@ -8,34 +8,34 @@ import pytest
 from deepinside import cli_text
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Frame
-from deepinside.core.results import Detection, Explanation, Segmentation
+from deepinside.core.results import NOTHING_SAID, Detection, Explanation, Segmentation
+from deepinside.explanations.by_color import Paper
+from deepinside.explanations.by_features import Best
 from deepinside.explanations.reconstruct import Reconstruction
 from deepinside.networks.layers import Layer
 
 
-def explanation(preset):
+def explanation(about=NOTHING_SAID):
     mask = np.zeros((4, 4), bool)
     mask[1:3, 1:4] = True
     found = Segmentation(mask, mask, ~mask, 0.0)
     frame = Frame.whole(40, 40, width=4, height=4)
     seen = Detection(281, "tabby", None, 9.0, 0.756, frame, np.ones((4, 4), np.float32), found)
-    return Explanation("tom.jpg", 40, 40, "lite0", preset, (seen, seen))
+    return Explanation("tom.jpg", 40, 40, "lite0", "any", (seen, seen), about=about)
 
 
-@pytest.mark.parametrize(("preset", "told"), [
-    ("best", ""), ("paper", "  (probabilities: mean logits of ten crops)"),
-    ("Paper(rule='guided')", "  (probabilities: mean logits of ten crops)"),
-    ("Third()", "  (probabilities: mean logits of its views)"),
+@pytest.mark.parametrize(("localizer", "told"), [
+    (Best(), ""), (Paper(rule="guided"), "  (probabilities: mean logits of ten crops)"),
 ])  # fmt: skip
-def test_a_photo_says_what_its_probabilities_are_of_unless_it_is_the_photo(preset, told):
+def test_a_photo_says_what_its_probabilities_are_of_unless_it_is_the_photo(localizer, told):
     line = "  75.6%  tabby                            box    10    10    40    30"
-    seen = explanation(preset)
+    seen = explanation(localizer.about)
     assert list(cli_text.boxes_text(Path("tom.jpg"), seen)) == [f"tom.jpg  40 x 40{told}", f" {line}", f" {line}"]
     assert cli_text.classes_text(Path("tom.jpg"), seen) == f"tom.jpg  tabby 75.6%, tabby 75.6%{told}"
 
 
 def test_boxes_as_values():
-    told = cli_text.boxes_json(Path("tom.jpg"), explanation("best"))
+    told = cli_text.boxes_json(Path("tom.jpg"), explanation())
     assert told.keys() == {"path", "width", "height", "objects"}
     assert told["objects"][0] == {"index": 281, "label": "tabby", "probability": 0.756, "box": (10, 10, 40, 30)}
 

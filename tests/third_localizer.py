@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from deepinside.core.results import Segmentation
+from deepinside.core.results import About, Segmentation
 from deepinside.explanations.by_color import Paper
 
 
@@ -13,6 +13,8 @@ class Bright:
     """A third localizer: two objects, the left and the right half of whatever the paper's map finds bright."""
 
     paper: Paper = field(default_factory=Paper)
+
+    about = About("the brighter half", "mean logits of ten crops")
 
     def views(self, classifier, photo):
         return self.paper.views(classifier, photo)

@@ -94,7 +94,7 @@ def report_text(report: Report) -> str:
 
 def _of_crops(explanation: Explanation) -> str:
     """What a probability is of, where it is not of the whole photo: so two commands may give one photo two."""
-    from deepinside.explanations.presets import WHOLE, shown_of
+    from deepinside.core.results import WHOLE
 
-    shown = shown_of(explanation.preset)
+    shown = explanation.about.logits
     return "" if shown == WHOLE else f"  (probabilities: {shown})"

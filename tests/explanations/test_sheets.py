@@ -10,7 +10,11 @@ from deepinside.core.geometry import Box, Frame
 from deepinside.core.images import Photo
 from deepinside.core.results import Detection, Explanation, Segmentation
 from deepinside.explanations import sheets
+from deepinside.explanations.by_color import Paper
+from deepinside.explanations.by_features import Best
+from deepinside.explanations.presets import name_of
 from deepinside.explanations.reconstruct import Reconstruction
+from third_localizer import Bright
 
 RED, BLUE = (230, 57, 70), (58, 134, 255)
 
@@ -208,17 +212,18 @@ def about(figure):
     return figure.get_supxlabel().replace("\n", " ").split("  ·  ")
 
 
-@pytest.mark.parametrize(("preset", "taken", "shown"), [
-    ("best", "preset best, rule gradient, at two deep layers", "logits of the whole photo"),
-    ("paper", "preset paper, rule gradient, at the image", "mean logits of ten crops"),
-    ("Paper(layer='a.1', rule='guided')", "Paper(layer='a.1', rule='guided')", "mean logits of ten crops"),
-    ("Paper(rule='guided')", "Paper(rule='guided'), at the image", "mean logits of ten crops"),
-    ("Third(size=3)", "Third(size=3)", "mean logits of its views"),
+@pytest.mark.parametrize(("localizer", "taken", "shown"), [
+    (Best(), "preset best, rule gradient, at two deep layers", "logits of the whole photo"),
+    (Paper(), "preset paper, rule gradient, at the image", "mean logits of ten crops"),
+    (Paper(layer="a.1", rule="guided"), "Paper(layer='a.1', rule='guided'), rule guided, at a.1",
+     "mean logits of ten crops"),
+    (Bright(), "Bright(), the brighter half", "mean logits of ten crops"),
 ])  # fmt: skip
 @pytest.mark.parametrize("sheet", [sheets.localization_sheet, sheets.saliency_sheet])
-def test_a_sheet_says_how_it_was_made_and_what_a_probability_is(photo, sheet, preset, taken, shown):
-    figure = sheet(photo, Explanation("tom.jpg", 60, 40, "lite0", preset, (detection(),)))
-    assert about(figure) == ["lite0", taken, f"probability: softmax of the {shown}"]
+def test_a_sheet_says_how_it_was_made_and_what_a_probability_is(photo, sheet, localizer, taken, shown):
+    name, found = name_of(localizer), (detection(),)
+    figure = sheet(photo, Explanation("tom.jpg", 60, 40, "lite0", name, found, "sigmoid", localizer.about))
+    assert about(figure) == ["lite0", taken, f"probability: sigmoid of the {shown}"]
 
 
 def test_the_other_sheets_say_so_too(photo):

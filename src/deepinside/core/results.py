@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -63,12 +64,23 @@ class Detection:
         return self.segmentation
 
 
+class About(NamedTuple):
+    """How something was found, in the words of captions: what the maps are, and what the probabilities are of."""
+
+    maps: str
+    logits: str
+
+
+WHOLE = "logits of the whole photo"
+NOTHING_SAID = About("", WHOLE)
+
+
 @dataclass(frozen=True, eq=False)
 class Explanation:
     """The classes of one photo, the most probable first; `width` and `height` are those of the photo in pixels.
 
     `probabilities` says how logits became probabilities: by `"softmax"`, so that those of all classes sum to one, or
-    by `"sigmoid"`, each on its own.
+    by `"sigmoid"`, each on its own. `about` is what the localizer says of itself.
     """
 
     name: str
@@ -78,3 +90,4 @@ class Explanation:
     preset: str
     objects: tuple[Detection, ...]
     probabilities: str = "softmax"
+    about: About = NOTHING_SAID

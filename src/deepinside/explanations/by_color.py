@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 
 from deepinside.core.geometry import Frame
 from deepinside.core.images import Photo, view
-from deepinside.core.results import Segmentation
+from deepinside.core.results import About, Segmentation
 from deepinside.cut.graphcut import CutOptions, largest_component, segment
 from deepinside.explanations.localizer import Choice, Map, Views, check_contrast, distinct, for_views, pixels_of
 from deepinside.gradients.grids import as_grid
@@ -56,6 +56,12 @@ class Paper:
     foreground_clamp: float = 0.995
     background_clamp: float = 0.005
     cut: CutOptions = field(default_factory=CutOptions)
+
+    @property
+    def about(self) -> About:
+        """The rule, where the gradient is taken, and the ten crops."""
+        where = "at the image" if self.layer is None else f"at {self.layer}"
+        return About(f"rule {self.rule}, {where}", "mean logits of ten crops")
 
     def views(self, classifier: Classifier, photo: Photo) -> Views:
         """Ten crops of the photo's central square: corners, center, and their mirror images."""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from deepinside.core.geometry import Frame
 from deepinside.core.images import Photo, view
-from deepinside.core.results import Segmentation
+from deepinside.core.results import WHOLE, About, Segmentation
 from deepinside.cut.continuity import (
     Continuity,
     continuity_edges,
@@ -91,6 +91,11 @@ class Best:
     # Times the network's size. The second size has finer grids; networks of a fixed size are shown the first only.
     scales: tuple[float, ...] = (1.0, 10 / 7)
     continuity: Continuity = field(default_factory=Continuity)
+
+    @property
+    def about(self) -> About:
+        """The two deep layers, and the whole photo."""
+        return About("rule gradient, at two deep layers", WHOLE)
 
     def views(self, classifier: Classifier, photo: Photo) -> Views:
         """The whole photo, resized to each size of the network and to the cells of the cut."""

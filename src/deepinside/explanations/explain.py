@@ -177,7 +177,9 @@ def segmentations(localizer: AnyLocalizer, seen: Seen, k: int, others: bool) -> 
 def _explanation(classifier: Classifier, localizer: AnyLocalizer, photo: Photo, seen: Seen, boxes: bool) -> Explanation:
     found = detections(classifier, localizer, seen, boxes)
     link = classifier.link(len(seen.logits))
-    return Explanation(photo.name, photo.width, photo.height, classifier.name, name_of(localizer), found, link)
+    return Explanation(
+        photo.name, photo.width, photo.height, classifier.name, name_of(localizer), found, link, localizer.about
+    )
 
 
 def _check(classifier: Classifier) -> None:

@@ -22,7 +22,7 @@ from torch import Tensor
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Frame
 from deepinside.core.images import Photo
-from deepinside.core.results import Segmentation
+from deepinside.core.results import About, Segmentation
 from deepinside.gradients.probe import Choice as ViewChoice
 from deepinside.networks.classifier import Classifier
 
@@ -75,6 +75,10 @@ S = TypeVar("S", bound=Seen)
 @runtime_checkable
 class Localizer(Protocol[S]):
     """How objects are found; a value, so that two localizers with equal constants are equal."""
+
+    @property
+    def about(self) -> About:
+        """What captions say of it."""
 
     def views(self, classifier: Classifier, photo: Photo) -> Views:
         """What the network is shown of a photo."""

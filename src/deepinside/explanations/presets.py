@@ -16,7 +16,6 @@ AnyLocalizer: TypeAlias = Localizer[Any]
 
 PRESETS: Mapping[str, AnyLocalizer] = {"best": Best(), "paper": Paper()}
 DEFAULT = "best"
-WHOLE = "logits of the whole photo"
 
 
 def localizer_of(preset: str | AnyLocalizer) -> AnyLocalizer:
@@ -34,33 +33,6 @@ def name_of(localizer: AnyLocalizer) -> str:
         if localizer == preset:
             return name
     return _changes(localizer)
-
-
-def shown_of(name: str) -> str:
-    """What the probabilities of a localizer of that name, as `name_of` gives it, are of.
-
-    >>> shown_of("best"), shown_of("Paper(rule='guided')")
-    ('logits of the whole photo', 'mean logits of ten crops')
-    """
-    kind = type(PRESETS[name]).__name__ if name in PRESETS else name.partition("(")[0]
-    return {"Paper": "mean logits of ten crops", "Best": WHOLE}.get(kind, "mean logits of its views")
-
-
-def taken_of(name: str) -> str:
-    """Which gradient a localizer of that name shows: its rectifier rule and its layer, as a caption says it.
-
-    >>> taken_of("paper"), taken_of("Paper(layer='blocks.2')")
-    ('preset paper, rule gradient, at the image', "Paper(layer='blocks.2'), rule gradient")
-    """
-    kind = type(PRESETS[name]).__name__ if name in PRESETS else name.partition("(")[0]
-    parts = [f"preset {name}" if name in PRESETS else name]
-    if kind == "Best":
-        parts.append("rule gradient, at two deep layers")
-    if kind == "Paper" and "rule=" not in name:
-        parts.append("rule gradient")
-    if kind == "Paper" and "layer=" not in name:
-        parts.append("at the image")
-    return ", ".join(parts)
 
 
 def with_maps_of(preset: str, layer: str | None, rule: str) -> AnyLocalizer:

@@ -22,8 +22,8 @@ from deepinside.core.files import atomic_write
 from deepinside.core.fonts import Lettering, fitted
 from deepinside.core.geometry import Box, Frame
 from deepinside.core.images import Photo, save_png
-from deepinside.core.results import Detection, Explanation
-from deepinside.explanations.presets import shown_of, taken_of
+from deepinside.core.results import About, Detection, Explanation
+from deepinside.explanations import presets as localizers
 from deepinside.explanations.reconstruct import Reconstruction
 from deepinside.gradients.rectifiers import RULES
 
@@ -104,7 +104,8 @@ def compare_sheet(
     """
     titles = ("photo", *(RULES[rule].title for rule in rules))
     score = "score: of the whole photo, before softmax or sigmoid" if presets else "score: activation of the neuron"
-    footer = _joined(model, "rules: at the image", *map(taken_of, presets), score)
+    taken = [_taken(name, localizers.PRESETS[name].about) if name in localizers.PRESETS else name for name in presets]
+    footer = _joined(model, "rules: at the image", *taken, score)
     figure, rows = _grid(photo, 2 + -(-len(presets) // (len(titles) // 2)), titles, footer)
     image = thumbnail(photo)
     seen = next(each for each in rules.values() if not isinstance(each, DeepInsideError))
@@ -238,8 +239,13 @@ def _caption(axes: Axes, photo: Photo, name: str, number: str) -> None:
 
 
 def _footer_of(explanation: Explanation) -> str:
-    meaning = f"probability: {explanation.probabilities} of the {shown_of(explanation.preset)}"
-    return _joined(explanation.model, taken_of(explanation.preset), meaning)
+    meaning = f"probability: {explanation.probabilities} of the {explanation.about.logits}"
+    return _joined(explanation.model, _taken(explanation.preset, explanation.about), meaning)
+
+
+def _taken(name: str, about: About) -> str:
+    """How a localizer of that name found something."""
+    return ", ".join(filter(None, (f"preset {name}" if name in localizers.PRESETS else name, about.maps)))
 
 
 def _joined(*parts: str) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from deepinside.core.errors import DeepInsideError, brief
 from deepinside.gradients.folded import folded
@@ -48,7 +48,7 @@ def private_view(network: nn.Module) -> nn.Module:
     True
     """
     original = original_of(network)
-    if any(isinstance(tensor, UninitializedTensorMixin) for tensor in (*original.parameters(), *original.buffers())):
+    if any(is_lazy(tensor) for tensor in (*original.parameters(), *original.buffers())):
         raise DeepInsideError("expected a network with weights, got lazy layers without; run it once on an image first")
     try:
         with torch.inference_mode(False), torch.no_grad():
