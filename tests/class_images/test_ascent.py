@@ -280,3 +280,22 @@ def test_a_classifier_brings_its_names_and_its_size(network):
     assert class_image(classifier, torch.tensor([1, 2]), steps=1).shape == (2, 3, 8, 10)
     with pytest.raises(DeepInsideError, match="expected a class name"):
         class_image(classifier, "f", steps=1)
+
+
+@pytest.mark.parametrize(("classes", "probabilities", "link"), [
+    (1, None, nn.functional.logsigmoid), (3, "sigmoid", nn.functional.logsigmoid), (3, None, nn.LogSoftmax(dim=1)),
+])  # fmt: skip
+def test_the_posterior_is_by_the_networks_own_link(classes, probabilities, link):
+    network = linear(classes)
+    classifier = Classifier(network, size=6, mean=GREY, probabilities=probabilities)
+    *_, last = ascend(classifier, [0], preset="paper", steps=3, posterior=True)
+    by_hand = torch.full((1, 3, 6, 6), 0.5)
+    for _ in range(3):
+        moving = by_hand.clone().requires_grad_()
+        score = link(network(moving - 0.5))[0, 0] - PAPER_LAMBDA * (moving - 0.5).square().sum()
+        (gradient,) = torch.autograd.grad(score, moving)
+        by_hand = by_hand + 2.0 * gradient
+    assert torch.allclose(last.images, by_hand.clamp(0, 1), atol=1e-6)
+    if probabilities is None:
+        alone = class_image(network, 0, preset="paper", steps=3, posterior=True, size=6, mean=(0.0, 0.0, 0.0))
+        assert not torch.equal(alone, torch.zeros_like(alone))

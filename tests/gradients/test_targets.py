@@ -104,3 +104,9 @@ def test_a_neuron_in_the_tokens_of_a_wide_image_is_found_by_saliency():
     map = saliency(Tokens(), torch.rand(1, 3, 64, 144), Neuron("tokens", 1, at=(2, 16)))[0]
     assert map[16:24, 128:136].min() > 0
     assert map.count_nonzero() == 64
+
+
+@pytest.mark.parametrize("at", ["maximum", "", (1,), (1, 2, 3), (1.5, 2)])
+def test_positions_that_are_none_are_refused(unchecked, at):
+    with pytest.raises(DeepInsideError, match="expected a position"):
+        Neuron("features", 1, at=at)

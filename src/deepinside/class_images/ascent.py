@@ -38,9 +38,10 @@ from deepinside.gradients.private import borrowed, original_of
 from deepinside.gradients.probe import look_at
 from deepinside.gradients.running import home, outputs_of
 from deepinside.gradients.targets import At, Score, Target, applied, listed
-from deepinside.networks.classifier import Classifier, checked_size
+from deepinside.networks.classifier import LINKS, Classifier, checked_size, usual_link
 
 Color = tuple[float, ...]  # a number for each channel
+Posterior = Callable[[Float[Tensor, "k classes"]], Float[Tensor, "k classes"]]
 Penalty = Callable[[Float[Tensor, "k channels height width"], Color], Float[Tensor, " k"]]
 
 # Images that are optimized together: with more, CPU throughput no longer grows, but memory does.
@@ -197,7 +198,7 @@ def class_image(
     >>> class_image(network, [1, 7], preset="paper", size=8, mean=(0.5, 0.5, 0.5)).shape
     torch.Size([2, 3, 8, 8])
     """
-    network, several, size = _resolved(network, targets, size)
+    _, several, size = _resolved(network, targets, size)
     pictures = []
     for batch in batches(several):
         last: Ascent | None = None
@@ -226,9 +227,11 @@ def ascend(
     All targets are optimized in one batch, and must all be classes or be read at one layer, as `batches` groups them.
     """
     recipe = adjusted(preset, steps, posterior)
+    link = network.log_posterior if isinstance(network, Classifier) else _log_posterior
     network, targets, height_width = _resolved(network, targets, size)
     color = mean_color(network, mean)
-    objective = Objective(score_of(targets, height_width, recipe.posterior), recipe.penalties, color)
+    score = score_of(targets, height_width, link if recipe.posterior else None)
+    objective = Objective(score, recipe.penalties, color)
     generator = Generator().manual_seed(seed)
     with torch.inference_mode(False), torch.no_grad():
         canvas = recipe.parametrization(height_width, color)
@@ -315,13 +318,13 @@ def batches(targets: Sequence[Target], most: int = CHUNK) -> Iterator[Sequence[T
         yield from (same[first : first + most] for first in range(0, len(same), most))
 
 
-def score_of(targets: Sequence[Target], size: Size, posterior: bool = False) -> Score:
+def score_of(targets: Sequence[Target], size: Size, posterior: Posterior | None = None) -> Score:
     """One score for a batch of images, each with a target of its own: row i of the output is scored by target i.
 
     Args:
         targets: classes by index, or scores.
         size: height and width of the images, whose ratio tells how a grid of tokens lies.
-        posterior: whether to take log P(c) in place of the unnormalized score.
+        posterior: how logits become log P(c), to take that in place of the unnormalized score.
 
     Raises `DeepInsideError` for targets of several layers, for the posterior of a target that is no class, and for a
     class by name.
@@ -352,13 +355,17 @@ def _read_at(target: Target) -> object:
     return getattr(target, "layer", None) if callable(target) else _LOGITS
 
 
-def _class_scores(output: object, classes: Sequence[Target], posterior: bool) -> Float[Tensor, " k"]:
+def _log_posterior(logits: Float[Tensor, "k classes"]) -> Float[Tensor, "k classes"]:
+    return LINKS[usual_link(logits.shape[1])].logarithms(logits)
+
+
+def _class_scores(output: object, classes: Sequence[Target], posterior: Posterior | None) -> Float[Tensor, " k"]:
     logits = logits_of(output, len(classes))
     count = logits.shape[1]
     wrong = [index for index in classes if isinstance(index, bool) or not 0 <= int(index) < count]  # type: ignore[arg-type]
     if wrong:
         raise DeepInsideError(f"expected classes from 0 to {count - 1}, as many as the network has, got {wrong[0]}")
-    scores = logits.log_softmax(1) if posterior else logits
+    scores = posterior(logits) if posterior else logits
     return scores.gather(1, torch.tensor(classes, device=logits.device)[:, None])[:, 0]
 
 

@@ -305,10 +305,9 @@ def check_layers(network: nn.Module, scores: Sequence[Score]) -> None:
 
 def _ascents(classifier: Classifier, part: Sequence[Target], settings: Settings) -> Iterator[Ascent]:
     return ascend(
-        classifier.fast,
+        classifier,
         part,
         preset=settings.preset,
-        size=classifier.size,
         steps=settings.steps,
         seed=settings.seed,
         posterior=settings.posterior,

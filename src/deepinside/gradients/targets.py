@@ -43,6 +43,13 @@ class Neuron:
     channel: int
     at: Position = "max"
 
+    def __post_init__(self) -> None:
+        is_pair = (
+            isinstance(self.at, tuple) and len(self.at) == 2 and all(isinstance(n, SupportsIndex) for n in self.at)
+        )
+        if not is_pair and self.at not in ("mean", "max"):
+            raise DeepInsideError(f"expected a position (row, column), 'max' or 'mean', got {self.at!r}")
+
     def __str__(self) -> str:
         where = "@{},{}".format(*self.at) if isinstance(self.at, tuple) else "" if self.at == "max" else f"@{self.at}"
         return f"{self.layer}:{self.channel}{where}"

@@ -10,7 +10,7 @@ import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex, TypeAlias, Union
 
 import numpy as np
 import torch
@@ -33,8 +33,18 @@ if TYPE_CHECKING:
 
 Values: TypeAlias = Union["ArrayLike", Tensor]  # a number, or one for each channel
 
-# How logits become probabilities, over the last axis.
-LINKS: Mapping[str, Callable[[Tensor], Tensor]] = {"softmax": partial(torch.softmax, dim=-1), "sigmoid": torch.sigmoid}
+
+class Link(NamedTuple):
+    """How logits become probabilities, over the last axis, and their logarithms."""
+
+    probabilities: Callable[[Tensor], Tensor]
+    logarithms: Callable[[Tensor], Tensor]
+
+
+LINKS: Mapping[str, Link] = {
+    "softmax": Link(partial(torch.softmax, dim=-1), partial(torch.log_softmax, dim=-1)),
+    "sigmoid": Link(torch.sigmoid, nn.functional.logsigmoid),
+}
 
 
 class Classifier:
@@ -158,7 +168,7 @@ class Classifier:
 
     def link(self, classes: int) -> str:
         """How so many logits become probabilities: `"softmax"` or `"sigmoid"`."""
-        return self._link or ("sigmoid" if classes == 1 else "softmax")
+        return self._link or usual_link(classes)
 
     def posterior(self, logits: Float[Tensor, "*batch classes"]) -> Float[Tensor, "*batch classes"]:
         """The probabilities of all classes, in [0, 1].
@@ -166,7 +176,11 @@ class Classifier:
         >>> Classifier(nn.Identity()).posterior(torch.tensor([0.0]))
         tensor([0.5000])
         """
-        return LINKS[self.link(logits.shape[-1])](logits)
+        return LINKS[self.link(logits.shape[-1])].probabilities(logits)
+
+    def log_posterior(self, logits: Float[Tensor, "*batch classes"]) -> Float[Tensor, "*batch classes"]:
+        """The logarithms of the probabilities of all classes."""
+        return LINKS[self.link(logits.shape[-1])].logarithms(logits)
 
     def view(self, photo: Photo, frame: Frame) -> Float[Tensor, "1 channels height width"]:
         """The frame's region of a photo as the network is shown it, in [0, 1], before its normalization.
@@ -194,6 +208,15 @@ class Classifier:
     def device(self) -> torch.device:
         """The device that the network computes on."""
         return home(self._network.model)[0]
+
+
+def usual_link(classes: int) -> str:
+    """How so many logits become probabilities where nobody has said so.
+
+    >>> usual_link(1), usual_link(2)
+    ('sigmoid', 'softmax')
+    """
+    return "sigmoid" if classes == 1 else "softmax"
 
 
 def checked_size(size: SupportsIndex | Sequence[SupportsIndex]) -> tuple[int, int]:

@@ -228,7 +228,8 @@ def _scores(weights: Weights, wanted: Mapping[str, Tensor]) -> dict[tuple[str, s
 
 
 def _prefixes(name: str) -> Iterator[str]:
-    """
+    """All beginnings of a name that end at a dot, and the empty one.
+
     >>> list(_prefixes("module.fc.bias"))
     ['', 'module.', 'module.fc.']
     """
