@@ -33,21 +33,27 @@ def load_torchvision(name: str, weights: Path | None) -> Classifier:
 
     Raises `DeepInsideError` for an unknown name, and for weights that cannot be had or do not fit.
     """
+    return _published(name) if weights is None else _from_file(name, weights)
+
+
+def _published(name: str) -> Classifier:
     from torchvision import models
 
-    if weights is None:
-        published = models.get_model_weights(name).DEFAULT
-        spec = f"torchvision:{name}"
-        network = from_torch_hub(spec, published.url, lambda: models.get_model(name, weights=published, progress=False))
-        return _classifier(network, published, published.transforms().crop_size[0], len(published.meta["categories"]))
-    published = published_as(name, weights)
-    match = matching(read_weights(weights), outline(lambda: _build(name, 1000)))
-    match = Match(match.path, _as_today(match.state), match.notes)
+    published = models.get_model_weights(name).DEFAULT
+    spec = f"torchvision:{name}"
+    network = from_torch_hub(spec, published.url, lambda: models.get_model(name, weights=published, progress=False))
+    return _classifier(network, published, None, len(published.meta["categories"]))
+
+
+def _from_file(name: str, path: Path) -> Classifier:
+    published = published_as(name, path)
+    match = matching(read_weights(path), outline(lambda: _build(name, 1000)))
+    match = Match(path, _as_today(match.state), match.notes)
     size = _image_size(match.state)
     count = count_classes(lambda classes: _build(name, classes, size), match.state)
     network = _build(name, count or len(published.meta["categories"]), size)
     fill(network, match)
-    classifier = _classifier(network, published, size or published.transforms().crop_size[0], count)
+    classifier = _classifier(network, published, size, count)
     classifier.notes = (*match.notes, *([TRANSFORM_NOTE.format(name=name)] if name in TRANSFORMED else []))
     return classifier
 
@@ -93,12 +99,12 @@ def _image_size(state: Mapping[str, Tensor]) -> int | None:
     return int((positions.shape[1] - 1) ** 0.5 + 0.5) * patches.shape[-1]
 
 
-def _classifier(network: nn.Module, published: Any, size: int, classes: int | None) -> Classifier:
+def _classifier(network: nn.Module, published: Any, size: int | None, classes: int | None) -> Classifier:
     preset = published.transforms()
     return Classifier(
         network,
         labels=imagenet() if classes == len(published.meta["categories"]) else (),
-        size=size,
+        size=size or preset.crop_size[0],
         mean=preset.mean,
         std=preset.std,
         resample=getattr(Resampling, preset.interpolation.value.upper()),
