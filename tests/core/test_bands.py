@@ -23,7 +23,7 @@ def test_a_file_of_many_bands_is_turned_upright(tmp_path):
     tifffile.imwrite(
         tmp_path / "a.tif", values, planarconfig="contig", photometric="minisblack", extratags=[(274, 3, 1, 6, True)]
     )
-    assert (read_bands(tmp_path / "a.tif", "a") == upright(values, 6)).all()
+    assert (read_bands(tmp_path / "a.tif", "a").values == upright(values, 6)).all()
 
 
 def test_what_is_too_large_or_damaged_is_refused(tmp_path, monkeypatch):

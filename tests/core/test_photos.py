@@ -141,3 +141,24 @@ def test_tall_transparent_pictures_are_composited_as_a_whole(tmp_path, kind):
         foreground = opened.convert("RGBA")
     expected = Image.alpha_composite(Image.new("RGBA", foreground.size, "white"), foreground).convert("RGB")
     assert (read(tmp_path / "a.png").pixels == np.asarray(expected)).all()
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("white_is_zero", [False, True])
+@pytest.mark.parametrize(("type", "low", "high"), [
+    ("u1", 0, 255), ("i1", -128, 127), ("u2", 0, 65535), ("u2", 0, 4095), ("i2", -1024, 3071), ("u4", 0, 2**32 - 1),
+    ("i4", -(2**30), 2**30), ("f4", 0, 1),
+])  # fmt: skip
+def test_tiffs_of_any_type_and_order_of_bytes_are_their_values(
+    tmp_path, type, low, high, order, compression, white_is_zero
+):
+    tifffile = pytest.importorskip("tifffile")
+    shares = np.linspace(0, 1, 1200).reshape(30, 40) ** 2  # a ramp that is not its own negative
+    stored = (low + shares * (high - low)).astype(type)
+    photometric = "miniswhite" if white_is_zero else "minisblack"
+    tifffile.imwrite(tmp_path / "a.tif", stored, byteorder=order, compression=compression, photometric=photometric)
+    shown = 1 - shares if white_is_zero else shares
+    assert (
+        abs(read(tmp_path / "a.tif").pixels[..., 0] - 255 * shown).max() <= 1.01
+    )  # one rounding to integers, one to bytes

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -20,7 +20,16 @@ from deepinside.core.formats import opened, room
 
 TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 LARGEST = 2**32  # bytes of the decoded values of one file
+WHITE_IS_ZERO = 0  # the photometric interpretation of a negative
 EXTRA = "needs an extra: pip install 'deepinside[tiff]'"
+
+
+class Bands(NamedTuple):
+    """All bands of a picture as they are stored, the value of white that the file declares, and whether 0 is white."""
+
+    values: Shaped[np.ndarray, "rows columns bands"]
+    white: float | None = None
+    is_negative: bool = False
 
 
 def is_tiff(head: bytes) -> bool:
@@ -28,8 +37,8 @@ def is_tiff(head: bytes) -> bool:
     return head.startswith(TIFF_HEADS)
 
 
-def read_bands(source: Path | BytesIO, name: str) -> Shaped[np.ndarray, "rows columns bands"]:
-    """All bands of the first page, upright, as they are stored.
+def read_bands(source: Path | BytesIO, name: str) -> Bands:
+    """All bands of the first page, upright.
 
     Raises `DeepInsideError` without the package, for a file that it cannot read, and for one that is too large.
     """
@@ -45,7 +54,8 @@ def read_bands(source: Path | BytesIO, name: str) -> Shaped[np.ndarray, "rows co
             _check(name, pixels, int(np.prod(shape)) * page.dtype.itemsize)
             with room.taken(pixels * max(1, shape[axes.index("S")] // 3)):
                 values = page.asarray(maxworkers=1).reshape(shape).transpose(_order(axes))
-                return upright(values, getattr(page.tags.get("Orientation"), "value", 1))
+                values = upright(values, getattr(page.tags.get("Orientation"), "value", 1))
+                return Bands(values, _white(page), page.photometric == WHITE_IS_ZERO)
     except DeepInsideError:
         raise
     except Exception as error:  # the decoders raise anything on broken files
@@ -97,6 +107,13 @@ def _layout(page: Any) -> tuple[str, tuple[int, ...]]:
     if sorted(axes) != ["S", "X", "Y"]:
         raise ValueError(f"axes {axes} in place of rows, columns and bands")
     return axes, tuple(shape)
+
+
+def _white(page: Any) -> float | None:
+    """The value of white by the tags `SMaxSampleValue` or `MaxSampleValue`, or by a depth of 9 to 15 bits."""
+    declared = page.tags.get("SMaxSampleValue") or page.tags.get("MaxSampleValue")
+    white = float(np.max(declared.value)) if declared else 2.0 ** int(np.max(page.bitspersample)) - 1
+    return white if np.isfinite(white) and (declared or 2**8 <= white < 2**15) else None
 
 
 def _order(axes: str) -> list[int]:

@@ -27,7 +27,7 @@ from deepinside.core.geometry import Frame
 from deepinside.core.photos import (
     Photo,
     has_more_bands,
-    is_planar,
+    is_misread,
     photo_of_bands,
     photo_of_image,
     photo_of_values,
@@ -102,7 +102,7 @@ def _with_more_bands(image: Image.Image, source: Path | BytesIO, name: str) -> P
     try:
         return photo_of_bands(source, name)
     except DeepInsideError:
-        if is_planar(image):
+        if is_misread(image):
             raise
     with room.taken(image.width * image.height):
         return without_other_bands(image, source, name)

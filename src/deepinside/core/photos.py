@@ -17,7 +17,8 @@ from deepinside.core.depth import Window, window
 from deepinside.core.errors import DeepInsideError
 
 ORIENTATION = ExifTags.Base.Orientation
-S_MAX_SAMPLE_VALUE, MAX_SAMPLE_VALUE = 341, 281  # tags of TIFF
+S_MAX_SAMPLE_VALUE, MAX_SAMPLE_VALUE, SAMPLE_FORMAT = 341, 281, 339  # tags of TIFF
+UNSIGNED, SIGNED = 1, 2  # kinds of samples
 ROWS = 256  # that are composited at a time
 MOST_CHUNKS = 100  # of a PNG file, to look for the significant bits in
 
@@ -57,14 +58,17 @@ class Photo:
 def photo_of_image(image: Image.Image, source: Path | BytesIO | None, name: str) -> Photo:
     """A photo of an opened image; `source` is its file, if there is one."""
     kind, declared, is_deep = image.format, _declared_white(image), _is_deep_color(image)
+    wrapped, is_negative = _wrapped(image), _is_negative(image)
     image.load()
     orientation = image.getexif().get(ORIENTATION, 1) if is_deep else 1
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I") or image.mode == "F":
+    if wrapped or image.mode.startswith("I") or image.mode == "F":
         stored = np.asarray(image)[..., None]
-        return photo_of_values(stored, window(stored, declared), name)
+        stored = stored.view(wrapped) if wrapped else stored
+        scale = window(stored, declared)
+        return photo_of_values(_positive(stored, scale) if is_negative else stored, scale, name)
     if is_deep and source is not None and _is_dark(image):
-        values = bands.read_bands(source, name) if kind == "TIFF" else bands.read_deep_png(source)
+        values = bands.read_bands(source, name).values if kind == "TIFF" else bands.read_deep_png(source)
         return _of_deep_color(values if kind == "TIFF" else bands.upright(values, orientation), name)
     with_alpha = kind == "TIFF" and image.mode in ("LA", "RGBA")
     return Photo(_rgb(image), name, np.asarray(image) / np.float32(255) if with_alpha else None)
@@ -82,11 +86,11 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def has_more_bands(image: Image.Image) -> bool:
-    """Whether this is a TIFF that Pillow opens and reads in part: bands beside RGB, or planes of 16 bits."""
+    """Whether this is a TIFF that Pillow opens and reads in part or wrongly: bands beside RGB, or `is_misread`."""
     tags = getattr(image, "tag_v2", None)
     if tags is None or image.mode in ("CMYK", "LAB", "P", "YCbCr"):
         return False
-    if is_planar(image):
+    if is_misread(image):
         return True
     return bool(_samples(image) != len(image.getbands()))
 
@@ -102,11 +106,37 @@ def _samples(image: Image.Image) -> int:
     return int(image.tag_v2.get(ExifTags.Base.SamplesPerPixel, 1))  # type: ignore[attr-defined]
 
 
-def is_planar(image: Image.Image) -> bool:
-    """Whether this is a TIFF with a plane of more than 8 bits for each band, which Pillow reads wrongly."""
+def is_misread(image: Image.Image) -> bool:
+    """Whether this is a TIFF whose values Pillow mixes up without an error.
+
+    So it does with more than 8 bits, where each band has a plane of its own, and where the bytes of signed numbers or
+    floating point stand in big-endian order and are compressed.
+    """
     tags = image.tag_v2  # type: ignore[attr-defined]
-    deep = np.max(tags.get(ExifTags.Base.BitsPerSample, 1)) > 8
-    return bool(deep and tags.get(ExifTags.Base.PlanarConfiguration, 1) == 2 and len(image.getbands()) > 1)
+    is_planar = tags.get(ExifTags.Base.PlanarConfiguration, 1) == 2 and len(image.getbands()) > 1
+    is_swapped = tags.prefix == b"MM" and tags.get(ExifTags.Base.Compression, 1) != 1 and image.mode in ("I", "F")
+    return _depth(tags) > 8 and (is_planar or is_swapped)
+
+
+def _depth(tags: Any) -> int:
+    """The bits of a value of a TIFF."""
+    return int(np.max(tags.get(ExifTags.Base.BitsPerSample, 1)))
+
+
+def _wrapped(image: Image.Image) -> np.dtype[Any] | None:
+    """The type of a TIFF's values, where Pillow gives them as those of another type with as many bits."""
+    tags = getattr(image, "tag_v2", None)
+    kind = 0 if tags is None else int(np.max(tags.get(SAMPLE_FORMAT, UNSIGNED)))
+    if kind == SIGNED and _depth(tags) == 8 and image.mode == "L":
+        return np.dtype(np.int8)
+    return np.dtype(np.uint32) if kind == UNSIGNED and _depth(tags) == 32 and image.mode == "I" else None
+
+
+def _is_negative(image: Image.Image) -> bool:
+    """Whether 0 is white in a TIFF whose values Pillow gives as they are; it turns those of 8 bits round."""
+    tags = getattr(image, "tag_v2", {})
+    is_plain = image.mode.startswith("I") or image.mode == "F"
+    return is_plain and tags.get(ExifTags.Base.PhotometricInterpretation) == bands.WHITE_IS_ZERO
 
 
 def _is_deep_color(image: Image.Image) -> bool:
@@ -156,9 +186,10 @@ def _significant_bits(file: Any) -> int | None:
 
 def photo_of_bands(source: Path | BytesIO, name: str) -> Photo:
     """A photo of a TIFF that Pillow does not read, or not all of it. Raises `DeepInsideError` as `read_bands` does."""
-    values = bands.read_bands(source, name)
+    values, white, is_negative = bands.read_bands(source, name)
     try:
-        return photo_of_values(values, usual_window(values), name)
+        scale = usual_window(values, white)
+        return photo_of_values(_positive(values, scale) if is_negative else values, scale, name)
     except ValueError as error:
         raise DeepInsideError(f"{name}: the image cannot be shown ({error})") from None
 
@@ -184,12 +215,17 @@ def photo_of_values(values: Shaped[np.ndarray, "_ _ channels"], scale: Window, n
     return Photo(image, name, None if says_all else scale.shares(values), _notes(scale))
 
 
+def _positive(values: np.ndarray, scale: Window) -> np.ndarray:
+    """The values of a negative, where `scale.low` is white, as those of its positive."""
+    return (scale.low + scale.high - values.astype(np.float64)).astype(values.dtype)
+
+
 def _notes(scale: Window) -> tuple[str, ...]:
     return (scale.note,) if scale.note else ()
 
 
-def usual_window(values: np.ndarray) -> Window:
+def usual_window(values: np.ndarray, declared: float | None = None) -> Window:
     """The window of values of any type: bytes have theirs. Raises `ValueError` for values that are not finite."""
     if values.dtype in (np.uint8, np.bool_):
         return Window(0.0, 255.0 if values.dtype == np.uint8 else 1.0)
-    return window(values)
+    return window(values, declared)
