@@ -181,3 +181,31 @@ def test_encodings(folder, encoding):
     (folder / "coco.json").write_bytes(json.dumps(records, ensure_ascii=False).encode(encoding))
     (sample,) = read_coco(folder)
     assert sample.annotations[0].name == "caf\u00e9"
+
+
+def test_whole_numbers_may_be_written_as_fractions(folder):
+    stored = {key: [float(value) for value in values] for key, values in listed(block(40, 20, 50, 30)).items()}
+    (sample,) = read(folder, content({"bbox": [40, 20, 10, 10], "segmentation": stored}))
+    assert (marked_pixels(sample, sample.annotations, 60, 40)[0] == block(40, 20, 50, 30)).all()
+
+
+@pytest.mark.parametrize(
+    ("written", "is_crowd"), [("0", False), (0.0, False), (False, False), ("1", True), (True, True)]
+)
+def test_crowds_are_known_by_the_number_also_as_text(folder, written, is_crowd):
+    (sample,) = read(folder, content(POLYGON, {**POLYGON, "iscrowd": written}))
+    assert (len(sample.annotations), len(sample.ignored)) == ((1, 1) if is_crowd else (2, 0))
+
+
+@pytest.mark.parametrize("points", [
+    [[10, 5], [30, 5], [30, 15]], [[[10, 5], [30, 5], [30, 15]]], [{"size": [40, 60], "counts": []}],
+])  # fmt: skip
+def test_outlines_of_another_form_are_refused_and_not_left_out(folder, points):
+    (sample,) = read(folder, content({"bbox": [10, 5, 20, 10], "segmentation": points}))
+    assert "annotation 0: expected" in str(sample.error)
+
+
+def test_an_id_of_two_photos_is_refused_for_both(folder):
+    Image.new("RGB", (60, 40)).save(folder / "b.jpg")
+    images = [{"id": 1, "file_name": name, "width": 60, "height": 40} for name in ("a.jpg", "b.jpg")]
+    assert all("an id of its own" in str(sample.error) for sample in read(folder, content(POLYGON, images=images)))

@@ -78,6 +78,11 @@ class _Record:
     number: int
     fields: Mapping[str, Any]
 
+    @property
+    def is_crowd(self) -> bool:
+        """Whether it is a group of objects: some programs write the number as text."""
+        return bool(_key(self.fields.get("iscrowd")) not in (None, "", "0") or self.fields.get("iscrowd") is True)
+
     def __str__(self) -> str:
         return f"annotation {self.fields.get('id', f'number {self.number}')}"[:60]
 
@@ -119,6 +124,10 @@ def _each(
     path: Path, names: Mapping[str, str], drawn: Mapping[str | None, Sequence[_Record]], images: Sequence[Any]
 ) -> Iterator[Sample]:
     folders = _folders(path)
+    files: dict[str, set[str]] = {}
+    for image in images:
+        if isinstance(image, dict) and (key := _key(image.get("id"))) is not None:
+            files.setdefault(key, set()).add(str(image.get("file_name")))
     for record in drawn.get(None, ()):
         yield broken(path, f"{record}: expected the image_id of an image, got {_told(record.fields.get('image_id'))}")
     for image in sorted(images, key=_sort_key):
@@ -130,7 +139,11 @@ def _each(
                 path, f"image {_told(fields.get('id'))}: expected its {missing}, got {_told(fields.get(missing))}"
             )
             continue
-        yield _sample(_photo(name, fields.get("path"), folders), drawn.get(key, ()), names, _size(fields))
+        photo = _photo(name, fields.get("path"), folders)
+        if len(files[key]) > 1:
+            yield broken(photo, f"expected an id of its own for each image, got {_told(key)} for {len(files[key])}")
+            continue
+        yield _sample(photo, drawn.get(key, ()), names, _size(fields))
 
 
 def _sort_key(image: object) -> str:
@@ -160,8 +173,8 @@ def _folders(path: Path) -> list[Path]:
 
 
 def _sample(photo: Path, records: Sequence[_Record], names: Mapping[str, str], size: tuple[int, int] | None) -> Sample:
-    crowds = [record for record in records if record.fields.get("iscrowd")]
-    objects = [record for record in records if not record.fields.get("iscrowd")]
+    crowds = [record for record in records if record.is_crowd]
+    objects = [record for record in records if not record.is_crowd]
     sample = sample_of(photo, partial(_annotations, objects, names))
     if sample.error:
         return sample
@@ -202,6 +215,8 @@ def _polygons(outline: object) -> tuple[tuple[float, ...], ...]:
         return ()
     nested = outline if all(isinstance(polygon, list) for polygon in outline) else [outline]
     polygons = tuple(_numbers(polygon) for polygon in nested)
+    if len(polygons) > 2 and all(len(polygon) == 2 for polygon in polygons):
+        raise DeepInsideError("expected a polygon as a list x, y, x, y, ..., got a list of points")
     odd = next((polygon for polygon in polygons if len(polygon) % 2), None)
     if odd is not None:
         raise DeepInsideError(f"expected a polygon of pairs x, y, got {len(odd)} numbers")
@@ -209,7 +224,7 @@ def _polygons(outline: object) -> tuple[tuple[float, ...], ...]:
 
 
 def _run_lengths(outline: Mapping[str, Any]) -> RunLengths:
-    size, counts = outline.get("size"), outline.get("counts")
+    size, counts = _whole(outline.get("size")), _whole(outline.get("counts"))
     if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int and side >= 0 for side in size):
         raise DeepInsideError(f"expected run lengths with their size [height, width], got {_told(size)}")
     if isinstance(counts, list) and all(type(count) is int and count >= 0 for count in counts):
@@ -219,7 +234,16 @@ def _run_lengths(outline: Mapping[str, Any]) -> RunLengths:
     return RunLengths(size[0], size[1], counts)
 
 
+def _whole(values: object) -> object:
+    """A list with its whole numbers as integers, which some programs write as 3.0; anything else as it is."""
+    if not isinstance(values, list):
+        return values
+    return [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
+
+
 def _numbers(values: Sequence[Any]) -> tuple[float, ...]:
+    if not all(isinstance(value, (int, float, str)) for value in values):
+        raise DeepInsideError(f"expected numbers, got {_told(list(values))}")
     numbers = tuple(float(value) for value in values if not isinstance(value, bool))
     if len(numbers) < len(values) or not all(map(isfinite, numbers)):
         raise DeepInsideError(f"expected numbers, got {_told(list(values))}")

@@ -18,7 +18,7 @@ from deepinside.core.formats import is_picture_name
 from deepinside.core.geometry import Box
 from deepinside.core.text import is_file
 
-BYTE = re.compile(r"\\x([89a-f][0-9a-f])")
+BYTE = re.compile(r"\\x([0-9a-f]{2})")
 
 
 class NoBoxesError(DeepInsideError):
@@ -152,7 +152,8 @@ def first_file(*paths: Path) -> Path | None:
 def photo_of(name: str, *folders: Path) -> Path:
     r"""The photo of a name in the first of the folders that has it.
 
-    The name may have its folders as Windows writes them, and bytes that are not UTF-8 as exports do, such as `\xe9`.
+    The name may have its folders as Windows writes them, and what tables cannot hold as exports write it: `\x1b`, and
+    `\xe9` for a byte that is not UTF-8.
     """
     bytes_of = BYTE.sub(lambda found: os.fsdecode(bytes.fromhex(found[1])), name)
     names = dict.fromkeys((name, bytes_of, name.replace("\\", "/")))
