@@ -108,3 +108,30 @@ def test_what_is_no_list_of_classes_is_told_in_one_line(tmp_path, name, content,
         read_classes(tmp_path / name)
     assert "\n" not in str(refused.value)
     assert str(tmp_path / name) in str(refused.value)
+
+
+@pytest.mark.parametrize("line", [
+    "{0} {1}", "{0}\t{1}", "{0}: {1}", "{0}:{1}", "{0},{1}", "{0};{1}", "{0}|{1}", "{0} = {1}", "{0}) {1}", "{0}. {1}",
+    "{1} {0}", "{1},{0}", "{1}: {0}", "{1}\t{0}", "{1}={0}",
+])  # fmt: skip
+def test_lines_of_a_number_and_a_name_in_the_order_of_the_numbers(tmp_path, line):
+    names = ["big ant", "bee", "3 cats"]
+    (tmp_path / "a.txt").write_text("".join(line.format(i, names[i]) + "\n" for i in (2, 0, 1)))
+    assert read_classes(tmp_path / "a.txt") == names
+
+
+def test_names_that_only_look_numbered_are_whole(tmp_path):
+    sizes = ["0.5 mm", "1.5 mm", "2.5 mm"]
+    for names in (sizes, ["7 up", "5 cents", "0 coke"], ["1 euro", "2 euro", "5 euro"], ["0,1", "1,1"]):
+        (tmp_path / "a.txt").write_text("\n".join(names))
+        assert read_classes(tmp_path / "a.txt") == names
+
+
+@pytest.mark.parametrize(("name", "text", "message"), [
+    ("a.txt", "1 ant\n3 cat\n2 bee\n", "the numbers 0 to 2 beside the class names, got 1 to 3"),
+    ("a.yaml", "- ant\n- bee\n", "got .yaml"), ("a.pbtxt", "item {}\n", "got .pbtxt"),
+])  # fmt: skip
+def test_other_numbers_and_forms_are_refused(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DeepInsideError, match=message):
+        read_classes(tmp_path / name)

@@ -66,6 +66,8 @@ def test_photos_are_found_by_names_as_exports_write_them(tmp_path):
     path = tmp_path / os.fsdecode(b"caf\xe9.jpg")
     path.write_bytes(b"")
     assert photo_of(r"caf\xe9.jpg", tmp_path) == path
+    (tmp_path / "\x1b[31m.jpg").write_bytes(b"")
+    assert photo_of(r"\x1b[31m.jpg", tmp_path) == tmp_path / "\x1b[31m.jpg"
 
 
 def test_pictures_of_a_folder_are_those_of_the_declared_formats(tmp_path):

@@ -35,3 +35,10 @@ def test_damaged_files_are_told_in_one_line(tmp_path, content):
 
 def test_other_trees_are_left_to_other_readers(tmp_path):
     assert read_voc(tmp_path) is None
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "shift_jis", "gb2312"])
+def test_encodings_that_the_parser_lacks_are_read_as_declared(tmp_path, encoding):
+    head = f'\n<?xml version="1.0" encoding="{encoding}"?>\n'
+    (tmp_path / "a.xml").write_bytes((head + OBJECT.format("\u732b")).encode(encoding))
+    assert list(xml_boxes(tmp_path / "a.xml", 1)) == [("\u732b", Box(0, 1, 10, 20))]

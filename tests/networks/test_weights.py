@@ -196,3 +196,25 @@ def test_a_digest_changes_with_any_weight_or_statistic(change):
     assert digest(network) == before
     change(network)
     assert digest(network) != before
+
+
+def test_weights_that_are_not_finite_are_one_network(tmp_path):
+    content = {name: value * float("nan") for name, value in small().state_dict().items()}
+    network, _ = reloaded(content, tmp_path / "a.pth")
+    assert network[0].weight.isnan().all()
+
+
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor invariants")
+@pytest.mark.parametrize("stored", [torch.Tensor.to_sparse, lambda tensor: tensor.to("meta")])
+def test_tensors_without_stored_values_are_told_as_missing(stored, tmp_path):
+    content = {name: stored(value) if name == "3.weight" else value for name, value in small().state_dict().items()}
+    with pytest.raises(DeepInsideError, match=r"expected \(5, 16\) for 3.weight, got nothing"):
+        reloaded(content, tmp_path / "a.pth")
+
+
+def test_nobody_is_advised_to_run_a_file_that_is_refused(tmp_path):
+    for text in ("<!DOCTYPE html><html>", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n"):
+        (tmp_path / "a.pth").write_text(text)
+        with pytest.raises(DeepInsideError, match=r"expected a \.safetensors file") as refused:
+            read_weights(tmp_path / "a.pth")
+        assert "weights_only" not in str(refused.value)

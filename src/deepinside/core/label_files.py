@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import csv
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,19 @@ KEYS = ("id2label", "label2id", "label_names", "names", "classes", "labels", "cl
 NUMBERS = frozenset({"index", "id", "idx", "number", "class_id", "class_index", "class_idx", "label_id", ""})
 NAMES = frozenset({"name", "label", "class", "class_name", "label_name", "names", "labels", "classes", "category"})
 WNIDS = frozenset({"wnid", "synset", "wordnet_id"})
+# Lines of a number and a name, with any of the usual separators.
+NUMBER_FIRST = re.compile(r"(?P<number>[0-9]{1,9})(\s*[:;,=|)]\s*|\.\s+|\s+)(?P<name>\S.*)")
+NUMBER_LAST = re.compile(r"(?P<name>.*?\S)(\s*[:;,=|]\s*|\s+)(?P<number>[0-9]{1,9})")
+# Files that hold names in another form than one on each line.
+OTHER_FORMS = (".yaml", ".yml", ".xml", ".pbtxt", ".toml", ".html")
 
 
 def read_classes(path: Path) -> list[Any]:
     """The classes in a file, by its suffix. Raises `DeepInsideError` for a file that cannot be read as classes."""
+    if path.suffix.lower() in OTHER_FORMS:
+        raise DeepInsideError(
+            f"{path}: expected class names as .txt with one on every line, .csv, .tsv or .json, got {path.suffix}"
+        )
     try:
         return READERS.get(path.suffix.lower(), _of_lines)(path)
     except DeepInsideError as error:
@@ -128,15 +138,30 @@ def _of_lines(path: Path) -> list[Any]:
     heads = [line.split(maxsplit=1) for line in lines]
     if all(len(head) == 2 and is_wnid(head[0]) for head in heads):
         return [(wnid, *(part.strip() for part in name.split(","))) for wnid, name in heads]
-    tails = [line.rsplit(maxsplit=1)[::-1] for line in lines]
-    return _of_pairs(heads) or _of_pairs(tails) or [_unquoted(line) for line in lines]
+    numbered = [_pairs(lines, pattern) for pattern in (NUMBER_FIRST, NUMBER_LAST)]
+    return next(filter(None, map(_of_pairs, numbered)), None) or [_unquoted(line) for line in lines]
 
 
-def _of_pairs(pairs: Sequence[Sequence[str]]) -> list[Any] | None:
-    """The classes of lines that give a number and a name, if they all do, and the names alone are distinct."""
-    if not all(len(pair) == 2 for pair in pairs) or len({pair[1] for pair in pairs}) < len(pairs):
+def _pairs(lines: Sequence[str], pattern: re.Pattern[str]) -> list[tuple[str, str]]:
+    """The number and the name on every line, or nothing where a line has another form."""
+    found = [pattern.fullmatch(line) for line in lines]
+    return [(each["number"], _unquoted(each["name"])) for each in found if each] if all(found) else []
+
+
+def _of_pairs(pairs: Sequence[tuple[str, str]]) -> list[Any] | None:
+    """The classes of lines that all give a number and a name, if the names alone are distinct.
+
+    Raises `DeepInsideError` for numbers from 1 on, since nothing tells whether they count the network's logits.
+    """
+    numbers, names = [number for number, _ in pairs], [name for _, name in pairs]
+    if len(set(names)) < len(names) or not pairs:
         return None
-    return _sorted([pair[0].rstrip(":,;") for pair in pairs], [_unquoted(pair[1]) for pair in pairs])
+    if len(pairs) > 2 and sorted(map(int, numbers)) == list(range(1, len(pairs) + 1)):
+        raise DeepInsideError(
+            f"expected the numbers 0 to {len(pairs) - 1} beside the class names, got 1 to {len(pairs)}; "
+            "give the names alone, in the network's order"
+        )
+    return _sorted(numbers, names)
 
 
 def _unquoted(line: str) -> str:

@@ -5,7 +5,9 @@ VOC counts pixels from 1, and its boxes include the last one (VOC2012 developmen
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,6 +16,9 @@ from deepinside.core.errors import DeepInsideError, brief
 from deepinside.core.geometry import Box
 from deepinside.core.text import is_file, read_text
 from deepinside.data.samples import Annotation, Sample, images_in, inclusive, sample_of
+
+HEAD = 200  # bytes in which an XML file declares its encoding
+ENCODING = re.compile(rb"\s*<\?xml[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"']")
 
 
 def read_voc(root: Path) -> Iterator[Sample] | None:
@@ -45,7 +50,17 @@ def _root(path: Path) -> ElementTree.Element:
     try:
         return ElementTree.parse(path).getroot()
     except (ElementTree.ParseError, ValueError, LookupError):
-        return ElementTree.fromstring(read_text(path))
+        return ElementTree.fromstring(_text(path).lstrip())
+
+
+def _text(path: Path) -> str:
+    """The text of an XML file in the encoding that it declares, if Python has it and it fits, or else in its own."""
+    with path.open("rb") as stream:
+        declared = ENCODING.match(stream.read(HEAD))
+    if declared:
+        with suppress(UnicodeError, LookupError):
+            return path.read_text(encoding=declared[1].decode("ascii"))
+    return read_text(path)
 
 
 def _samples(top: Path) -> Iterator[Sample]:

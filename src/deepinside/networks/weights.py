@@ -33,6 +33,7 @@ StateDict = OrderedDict[str, Tensor]
 DEPTH = 4  # of dicts in dicts in a file: Lightning's hold the state of callbacks, which may hold state dicts
 COUNTER = "num_batches_tracked"  # of batch normalization: older files lack it, and evaluation does not read it
 PROFILED = ("total_ops", "total_params")  # buffers that the profiler thop leaves in every module
+UNPICKLER = re.compile(r"WeightsUnpickler error: *(.*?)(?=\. Please|\n|$)")  # the reason in torch's message
 AVERAGE = re.compile(r"(?<![a-z])ema(?![a-z])")  # an exponential moving average, in the name of its place
 WRAPPERS = ("module.", "_orig_mod.", "model.")  # of DataParallel, torch.compile and Lightning
 # Where weights are looked for whose names say nothing, the first found; timm's own reader prefers averages as well.
@@ -116,7 +117,7 @@ def matching(weights: Weights, wanted: Mapping[str, Tensor]) -> Match:
     averaged = [key for key in options if AVERAGE.search(".".join(key))]
     place, prefix = (averaged or list(options))[0]
     chosen = options[place, prefix]
-    rivals = [key for key in (averaged or options) if not _same(options[key], chosen)]
+    rivals = [key for key in (averaged or options) if options[key] is not chosen and not _same(options[key], chosen)]
     if rivals:
         names = ", ".join(_named(*key) for key in [(place, prefix), *rivals])
         raise DeepInsideError(
@@ -195,6 +196,8 @@ def _reason(path: Path, error: Exception) -> str:
             if others:
                 more = f" and {len(others) - 3} more" if len(others) > 3 else ""
                 return terminal(f"it holds objects that run code: {', '.join(others[:3])}{more}")
+        own = UNPICKLER.search(str(error))  # the rest is advice to run the file's code
+        return terminal(own[1] if own else "no such file")
     return terminal(brief(error))
 
 
@@ -202,13 +205,18 @@ def _state_dicts(content: object, place: str, depth: int) -> Iterator[tuple[str,
     """Every dict with named tensors in it, by its place; whatever else it holds is left out."""
     if not isinstance(content, dict) or not depth:
         return
-    state = StateDict((k, v) for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor))
+    state = StateDict((k, v) for k, v in content.items() if isinstance(k, str) and _is_stored(v))
     if state:
         state._metadata = getattr(content, "_metadata", None)  # type: ignore[attr-defined]
         yield place, state
     for name, value in content.items():
         if isinstance(name, str):
             yield from _state_dicts(value, f"{place}.{name}".lstrip("."), depth - 1)
+
+
+def _is_stored(value: object) -> bool:
+    """Whether this is a tensor with a value for every entry, as opposed to sparse ones and those of no device."""
+    return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
 
 
 # ------------------------------------------------------------------------------------------- which of it is the network
