@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import time
 
 import pytest
 
@@ -126,3 +127,22 @@ def test_a_signal_that_is_ignored_stays_so():
             signal.raise_signal(signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs the timers of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_comes_in_a_finalizer_ends_the_block_too(number):
+    class Finalized:
+        def __del__(self):
+            signal.raise_signal(number)  # Python drops what is raised here
+
+    def run():
+        with speaking():
+            Finalized()
+            time.sleep(10)
+
+    before = signal.getsignal(number), signal.getsignal(signal.SIGALRM), sys.unraisablehook
+    with pytest.raises(Ended) as ended:
+        run()
+    assert ended.value.code == 128 + number
+    assert (signal.getsignal(number), signal.getsignal(signal.SIGALRM), sys.unraisablehook) == before

@@ -20,6 +20,7 @@ from deepinside.core.errors import DeepInsideError
 from deepinside.core.escape import terminal
 
 MISTAKE = 2  # the exit status for a mistake in the command, and where nothing can be printed
+LATER = 0.01  # seconds, after which a finalizer has ended
 SIGNALED = 128  # plus the number of a signal: the exit status of what it ended, as in every shell
 
 
@@ -158,10 +159,41 @@ def _signals_raise() -> Iterator[None]:
     for number in ours:
         signal.signal(number, _end)
     try:
-        yield
+        with _raised_again():
+            yield
     finally:
         for number in ours:
             signal.signal(number, before[number])
+
+
+@contextmanager
+def _raised_again() -> Iterator[None]:
+    """Raise `Ended` once more where Python drops it in the block: in finalizers and in callbacks of weak references.
+
+    A signal is handled wherever the program is, and there no exception gets any further than `sys.unraisablehook`.
+    """
+    hook = sys.unraisablehook
+    if not hasattr(signal, "setitimer"):  # as on Windows, where Ctrl-C alone ends a process like this
+        yield
+        return
+    before = signal.getsignal(signal.SIGALRM)
+
+    def dropped(unraisable: sys.UnraisableHookArgs) -> None:
+        if not isinstance(unraisable.exc_value, Ended):
+            hook(unraisable)
+            return
+        number = unraisable.exc_value.number
+        signal.signal(signal.SIGALRM, lambda _, frame: _end(number, frame))
+        signal.setitimer(signal.ITIMER_REAL, LATER)
+
+    sys.unraisablehook = dropped
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+        if signal.getsignal(signal.SIGALRM) is not before:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
