@@ -130,6 +130,16 @@ def test_what_a_killed_process_left_is_cleared_but_not_what_is_being_written(tmp
     assert path.read_text() == "old"
 
 
+def test_what_a_killed_process_left_is_gone_after_the_first_write_into_the_folder(tmp_path):
+    with writer_of(tmp_path / "a.txt") as killed, writer_of(tmp_path / "b.txt"):
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+        with atomic_write(tmp_path / "c.txt") as part:
+            part.write_text("new")
+        left = sorted(each.name.partition(".txt")[0] for each in tmp_path.iterdir())
+    assert left == [".b", "c"]  # what another process is writing stays
+
+
 LONG_NAMES = ["x" * 300 + ".png", "\u67f4" * 85, "\U0001f415" * 70 + "-localize.png", os.fsdecode(b"\xe9" * 256)]
 
 

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
@@ -27,7 +28,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     So `path` holds the old content or the complete new one, also after `kill -9`. The temporary file is empty, has a
     random name and the permissions of any new file, and is locked until it is renamed, or removed after an error; what
-    a killed process leaves is found by `clear_leftovers`. Write into the file, and do not replace it by another one.
+    a killed process leaves is removed when another one first writes into the folder, see `clear_leftovers`. Write into
+    the file, and do not replace it by another one.
 
     A symbolic link at `path` is replaced, and what it points to stays as it is. What is no ordinary file, such as
     `/dev/stdout` or a named pipe, cannot be replaced and is written directly.
@@ -129,8 +131,14 @@ def _key(name: Path) -> str:
     return unicodedata.normalize("NFC", name.as_posix()).casefold()
 
 
+@lru_cache(maxsize=1024)
+def _clear_once(folder: Path) -> None:
+    clear_leftovers(folder)
+
+
 def _temporary(path: Path) -> tuple[Path, int | None]:
     """A new, empty file beside `path`, which nobody can have foreseen, and the descriptor that locks it."""
+    _clear_once(path.parent.absolute())
     label = shortened(path.name, min(LONGEST_LABEL, _longest_name(path.parent) - 40))
     while True:
         part = path.with_name(f".{label}.{token_hex(8)}.deepinside.part")
