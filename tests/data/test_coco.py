@@ -119,11 +119,14 @@ def test_ids_are_numbers_in_one_place_and_text_in_another(folder, image, annotat
     ({"category_id": None}, "annotation 1: expected the id of a category, got None"),
     ({"category_id": 9}, "annotation 1: expected the id of a category, got 9"),
     ({"category_id": [1]}, "annotation 1: expected the id of a category"),
+    ({"category_id": 8}, "annotation 1: expected a category with a name, got 8 without"),
 ])  # fmt: skip
 def test_a_record_that_cannot_be_read_is_named_with_its_photo(folder, own, message):
     Image.new("RGB", (60, 40)).save(folder / "b.jpg")
     images = [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}]
-    first, second = read(folder, content({**POLYGON, "image_id": 2}, {**POLYGON, **own}, images=images))
+    records = content({**POLYGON, "image_id": 2}, {**POLYGON, **own}, images=images)
+    records["categories"].append({"id": 8, "name": " "})
+    first, second = read(folder, records)
     assert f"a.jpg: {message}" in str(first.error)
     assert "\n" not in str(first.error)
     assert second.error is None

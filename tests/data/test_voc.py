@@ -25,6 +25,7 @@ def test_encodings(tmp_path, head, encoding):
 @pytest.mark.parametrize("content", [
     b"<annotation><object>", b"", b"\0" * 9, b"<object/>", b"<a>" * 100_000,
     OBJECT.replace(">1<", ">x<").encode(), OBJECT.replace(">10<", ">0<").encode(),
+    OBJECT.format(" ").encode(), OBJECT.replace("<name>{}</name>", "").encode(),
 ])  # fmt: skip
 def test_damaged_files_are_told_in_one_line(tmp_path, content):
     (tmp_path / "a.xml").write_bytes(content)

@@ -35,6 +35,13 @@ def reloaded(content, path):
     return network, match.notes
 
 
+@pytest.mark.parametrize(("name", "write"), [("weights.bin", save_file), ("weights.safetensors", torch.save)])
+def test_the_content_of_a_file_says_its_format(tmp_path, name, write):
+    write(small().state_dict(), tmp_path / name)
+    match = matching(read_weights(tmp_path / name), small().state_dict())
+    assert all(torch.equal(match.state[key], value) for key, value in small().state_dict().items())
+
+
 def test_pickled_code_is_never_run(tmp_path, capsys):
     for content in (Malicious(), {"state_dict": small().state_dict(), "callbacks": [Malicious()]}):
         torch.save(content, tmp_path / "evil.pth")

@@ -196,6 +196,8 @@ def _annotation(fields: Mapping[str, Any], names: Mapping[str, str]) -> Annotati
     category = _key(fields.get("category_id"))
     if category is None or category not in names:
         raise DeepInsideError(f"expected the id of a category, got {_told(fields.get('category_id'))}")
+    if not names[category]:
+        raise DeepInsideError(f"expected a category with a name, got {_told(fields.get('category_id'))} without")
     bounds = fields.get("bbox")
     if not isinstance(bounds, list) or len(bounds) != 4:
         raise DeepInsideError(f"expected its bbox as [x, y, width, height], got {_told(bounds)}")

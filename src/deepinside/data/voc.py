@@ -38,7 +38,10 @@ def xml_boxes(path: Path, first: int) -> Iterator[tuple[str, Box]]:
     try:
         for element in _root(path).iter("object"):
             corners = [float(element.findtext(f"bndbox/{side}", "")) for side in ("xmin", "ymin", "xmax", "ymax")]
-            yield element.findtext("name", "").strip(), inclusive(corners, first)
+            name = element.findtext("name", "").strip()
+            if not name:
+                raise ValueError("an object without a name")
+            yield name, inclusive(corners, first)
     except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
         raise DeepInsideError(f"{path}: expected a VOC-style XML with boxes ({brief(error)})") from None
 

@@ -179,13 +179,20 @@ def digest(network: nn.Module) -> str:
 
 
 def _content(path: Path) -> Any:
-    if path.suffix == ".safetensors":
+    if _is_safetensors(path):
         from safetensors.torch import load_file
 
         # The reader gives the names in another order every time.
         return dict(sorted(load_file(path).items()))
-    with torch.serialization.safe_globals([(made, name) for name, made in DATA.items()]):
-        return torch.load(path, map_location="cpu", weights_only=True)
+    # The file and not its path, since torch goes by its suffix.
+    with torch.serialization.safe_globals([(made, name) for name, made in DATA.items()]), path.open("rb") as stream:
+        return torch.load(stream, map_location="cpu", weights_only=True)
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether a file is of that format, whatever its name: the length of a header, and the header as JSON."""
+    with path.open("rb") as stream:
+        return stream.read(9)[8:] == b"{"
 
 
 def _reason(path: Path, error: Exception) -> str:
