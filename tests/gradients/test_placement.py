@@ -58,6 +58,22 @@ def test_only_rows_and_columns_are_in_place(order, prefix):
                 check_placed(private, name, IMAGES)
 
 
+class Biased(Tokens):
+    """Adds what a table of relative positions says of them, which is the same for every picture."""
+
+    def __init__(self):
+        super().__init__(ROWS)
+        self.table = nn.Sequential(nn.Linear(2, 6))
+
+    def forward(self, images):
+        places = torch.stack(torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij"), dim=-1)
+        return super().forward(images) + self.table(places[None]).mean(dim=(1, 2))
+
+
+def test_a_table_of_positions_is_no_grid_of_the_picture():
+    assert misplaced(private_view(Biased()), IMAGES) == {"table", "table.0"}
+
+
 def test_hiera_keeps_its_tokens_in_the_order_of_its_pooling():
     """Of its blocks, only those after the last pooling are in rows and columns; its patches are, before the first."""
     torch.manual_seed(0)

@@ -33,6 +33,10 @@ class _Answer(NamedTuple):
     is_evident: bool
 
 
+# Of a layer that does not return one output for each picture, such as a table of relative positions.
+_OF_NO_PICTURE = _Answer(0.0, positions=-1, is_evident=True)
+
+
 def is_doubtful(shape: Sequence[int], size: tuple[int, int]) -> bool:
     """Whether an output of this shape has a grid that the shape alone does not vouch for.
 
@@ -70,19 +74,23 @@ def check_placed(private: nn.Module, name: str, images: Float[Tensor, "batch cha
         return
     if answer.is_evident or name in misplaced(private, images):
         raise DeepInsideError(
-            f"expected layer {name!r} to have rows and columns as the picture has them, but its positions are in "
-            "another order; look at another layer, such as the last one that `deepinside layers` lists with a grid"
+            f"expected layer {name!r} to have rows and columns as the picture has them, but its positions are others, "
+            "or in another order; look at another layer, such as the last that `deepinside layers` lists with a grid"
         )
 
 
 def _answers(private: nn.Module, images: Tensor, names: Iterable[str]) -> dict[str, _Answer]:
     """What the layers with a doubtful grid say, by name, in the order in which they finish."""
-    size = (images.shape[2], images.shape[3])
+    size, changed = (images.shape[2], images.shape[3]), _changed(images)
     heard: dict[str, _Answer] = {}
     modules = dict(private.named_modules())
 
     def hear(name: str, output: object) -> None:
-        if isinstance(output, Tensor) and len(output) == 3 and is_doubtful(output.shape, size):
+        if not isinstance(output, Tensor) or output.ndim < 3:
+            return
+        if len(output) != len(changed):
+            heard[name] = _OF_NO_PICTURE
+        elif is_doubtful(output.shape, size):
             heard.pop(name, None)
             heard[name] = _answer(output.detach(), size)
 
@@ -91,7 +99,7 @@ def _answers(private: nn.Module, images: Tensor, names: Iterable[str]) -> dict[s
         for name in names
     ]
     try:
-        outputs_of(private, _changed(images))
+        outputs_of(private, changed)
     finally:
         for handle in handles:
             handle.remove()
