@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from re import Pattern
 from typing import Any
 
 from deepinside.core.errors import DeepInsideError, brief
@@ -142,7 +143,7 @@ def _of_lines(path: Path) -> list[Any]:
     return next(filter(None, map(_of_pairs, numbered)), None) or [_unquoted(line) for line in lines]
 
 
-def _pairs(lines: Sequence[str], pattern: re.Pattern[str]) -> list[tuple[str, str]]:
+def _pairs(lines: Sequence[str], pattern: Pattern[str]) -> list[tuple[str, str]]:
     """The number and the name on every line, or nothing where a line has another form."""
     found = [pattern.fullmatch(line) for line in lines]
     return [(each["number"], _unquoted(each["name"])) for each in found if each] if all(found) else []
