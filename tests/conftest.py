@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 from pathlib import Path
 
 # Tests run offline: a hub that is asked must refuse at once. Set before anything imports it.
@@ -26,6 +27,10 @@ REPOSITORY = Path(__file__).parents[1]
 
 def pytest_configure(config):
     torch.set_num_threads(1)
+    # What runs in the background inherits ignored signals, which tests send to themselves and to their processes.
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 @pytest.fixture(scope="session")
