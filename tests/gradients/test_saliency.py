@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
@@ -521,3 +522,11 @@ def test_maps_of_tokens_in_another_order_are_refused_and_what_needs_no_order_is_
     assert gradient(network, images, 1, layer="tokens").shape == (2, 36, 6)
     assert saliency(network, images, Neuron("tokens", 2, at="mean")).shape == (2, 24, 24)
     assert saliency(network, images, 1, layer="patches").shape == (2, 6, 6)
+
+
+@pytest.mark.parametrize("images", ["cat.jpg", np.zeros((1, 3, 8, 8), np.float32), Image.new("RGB", (8, 8)),
+                                    [Image.new("RGB", (8, 8))], None])  # fmt: skip
+def test_what_is_no_tensor_is_told_which_call_takes_it(small_network, unchecked, images):
+    for function in (saliency, gradient):
+        with pytest.raises(DeepInsideError, match=r"as a float tensor .* call explain\(classifier, photo"):
+            function(small_network, images, 1)
