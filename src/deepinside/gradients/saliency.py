@@ -165,8 +165,8 @@ def _corners(whole: Sequence[int], crop: Sequence[int]) -> list[tuple[int, int]]
 def _check_images(images: Tensor) -> None:
     if not isinstance(images, Tensor):
         raise DeepInsideError(
-            f"expected images as a float tensor (batch, channels, height, width) in [0, 1], got {type(images).__name__}; "
-            "for photos as files, images or arrays call explain(classifier, photo, boxes=False)"
+            "expected images as a float tensor (batch, channels, height, width) in [0, 1], got "
+            f"{type(images).__name__}; for photos, as files or images, call explain(classifier, photo, boxes=False)"
         )
     if images.ndim != 4 or not images.is_floating_point() or not images.numel():
         raise DeepInsideError(
