@@ -28,27 +28,32 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_bar_shows_the_part_and_how_far_it_is(monkeypatch):
+def on_a_terminal(monkeypatch):
+    """Standard error from now on; no fixture, since pytest takes standard error back between setup and test."""
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", Terminal())
+    return sys.stderr
+
+
+def test_bar_shows_the_part_and_how_far_it_is(monkeypatch):
+    terminal = on_a_terminal(monkeypatch)
     with bar("work") as advance:
         advance(30, 60, "canonical")
-    assert "canonical" in sys.stderr.getvalue()
-    assert "50%" in sys.stderr.getvalue()
+    assert "canonical" in terminal.getvalue()
+    assert "50%" in terminal.getvalue()
 
 
 @pytest.mark.parametrize("work", [lambda: bar("work"), lambda: contextlib.closing(track("abc", 3, "work"))])
 def test_what_is_printed_under_a_bar_goes_where_it_is_sent(monkeypatch, work):
     """`deepinside localize photos --json > FILE` on a terminal: the bar on the terminal, the lines in the file."""
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(sys, "stderr", Terminal())
+    terminal = on_a_terminal(monkeypatch)
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     with work() as items:
         if not callable(items):
             next(items)
         print("a result")
         assert sys.stdout.getvalue() == "a result\n"
-    assert "a result" not in sys.stderr.getvalue()
+    assert "a result" not in terminal.getvalue()
 
 
 def test_bar_is_silent_in_a_pipe(capsys):
@@ -75,8 +80,7 @@ def test_a_name_in_a_table_is_no_markup(capsys):
 
 
 def test_the_part_under_a_bar_is_no_markup(monkeypatch):
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(sys, "stderr", Terminal())
+    terminal = on_a_terminal(monkeypatch)
     with bar("work") as advance:
         advance(30, 60, "[red]x[/red]")
-    assert "[red]x[/red]" in sys.stderr.getvalue()
+    assert "[red]x[/red]" in terminal.getvalue()

@@ -52,10 +52,10 @@ def test_only_rows_and_columns_are_in_place(order, prefix):
     assert wrong == (set() if order == "rows" else {"ordered", "block.0", "block.1", "block", "mixed"})
     for name in ("ordered", "mixed"):
         if order == "rows":
-            check_placed(private, name, IMAGES)
+            check_placed(private, name, (1, prefix + 64, 6), IMAGES)
         else:
             with pytest.raises(DeepInsideError, match=f"layer '{name}' to have rows and columns"):
-                check_placed(private, name, IMAGES)
+                check_placed(private, name, (1, prefix + 64, 6), IMAGES)
 
 
 class Biased(Tokens):

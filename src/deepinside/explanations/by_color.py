@@ -21,7 +21,7 @@ from deepinside.core.results import About, Segmentation
 from deepinside.cut.graphcut import CutOptions, largest_component, segment
 from deepinside.explanations.localizer import Choice, Map, Views, check_contrast, distinct, for_views, pixels_of
 from deepinside.gradients.grids import as_grid
-from deepinside.gradients.placement import check_placed, is_doubtful
+from deepinside.gradients.placement import check_placed
 from deepinside.gradients.private import borrowed
 from deepinside.gradients.probe import IMAGE, look
 from deepinside.gradients.saliency import CHUNK, largest_magnitude, put_back, ten_crops
@@ -91,8 +91,8 @@ class Paper:
 
         with borrowed(classifier.fast, crops, self.rule) as private:
             seen = look(private, crops, for_views(choices, count), (self.layer or IMAGE,), self.rule, summary=averages)
-            if self.layer and is_doubtful(seen.activations[0].shape, classifier.size):
-                check_placed(private, self.layer, crops)
+            if self.layer:
+                check_placed(private, self.layer, seen.activations[0].shape, crops)
         found = []
         for views, logits, classes, maps in zip(
             batch, seen.logits.split(count), seen.classes[::count], seen.gradients[0].numpy(), strict=True

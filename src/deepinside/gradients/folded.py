@@ -96,7 +96,7 @@ def _pairs(network: nn.Module, example: Tensor) -> list[tuple[str, str]]:
         elif _is_foldable(module):
             handles.append(module.register_forward_pre_hook(lambda _, inputs, name=name: before(name, inputs[0])))
     try:
-        network(example.clone())
+        run(network, example.clone())
     finally:
         for handle in handles:
             handle.remove()

@@ -14,8 +14,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from deepinside.core.errors import DeepInsideError
-from deepinside.gradients.grids import as_grid, find_grid
-from deepinside.gradients.running import can_be_read, find_layer, outputs_of
+from deepinside.gradients.grids import Grid, as_grid, find_grid
+from deepinside.gradients.private import private_view
+from deepinside.gradients.running import listen
 
 # Correlation between where the picture was changed and where a layer has answered. In nine families of networks, random
 # and trained, tokens in rows and columns have at least 0.57 wherever the answer varies, scattered ones at most 0.1, and
@@ -44,7 +45,7 @@ def is_doubtful(shape: Sequence[int], size: tuple[int, int]) -> bool:
     (False, True)
     """
     grid = find_grid(shape, size)
-    return grid is not None and (grid.prefix is not None or grid.channels_last or _is_skewed(shape, size))
+    return grid is not None and (grid.prefix is not None or grid.channels_last or _is_skewed(grid, size))
 
 
 def misplaced(private: nn.Module, images: Float[Tensor, "batch channels height width"]) -> set[str]:
@@ -58,8 +59,7 @@ def misplaced(private: nn.Module, images: Float[Tensor, "batch channels height w
     """
     wrong: set[str] = set()
     in_place: dict[int, bool] = {}  # by the number of positions, for the last layer that said something
-    names = [name for name, module in private.named_modules() if name and can_be_read(module)]
-    for name, answer in _answers(private, images, names).items():
+    for name, answer in _answers(private, images).items():
         if answer.is_evident:
             in_place[answer.positions] = answer.correlation >= PLACED
         if not in_place.get(answer.positions, True):
@@ -67,8 +67,20 @@ def misplaced(private: nn.Module, images: Float[Tensor, "batch channels height w
     return wrong
 
 
-def check_placed(private: nn.Module, name: str, images: Float[Tensor, "batch channels height width"]) -> None:
-    """Raise `DeepInsideError` for a layer whose grid, as `as_grid` reads it, is not that of the picture."""
+def check_placed(
+    network: nn.Module, name: str, shape: Sequence[int], images: Float[Tensor, "batch channels height width"]
+) -> None:
+    """Raise `DeepInsideError` for a layer whose grid, as `as_grid` reads it, is not that of the picture.
+
+    Args:
+        network: is left as it is, and run only where the shape does not vouch for the grid.
+        name: of the layer.
+        shape: of what it returned for the images.
+        images: what the network was run with.
+    """
+    if not is_doubtful(shape, (images.shape[2], images.shape[3])):
+        return
+    private = private_view(network)
     answer = _answers(private, images, [name]).get(name)
     if answer is None or (answer.is_evident and answer.correlation >= PLACED):
         return
@@ -79,11 +91,10 @@ def check_placed(private: nn.Module, name: str, images: Float[Tensor, "batch cha
         )
 
 
-def _answers(private: nn.Module, images: Tensor, names: Iterable[str]) -> dict[str, _Answer]:
-    """What the layers with a doubtful grid say, by name, in the order in which they finish."""
+def _answers(private: nn.Module, images: Tensor, names: Iterable[str] | None = None) -> dict[str, _Answer]:
+    """What the layers with a doubtful grid say, by name, in the order in which they finish; all layers by default."""
     size, changed = (images.shape[2], images.shape[3]), _changed(images)
     heard: dict[str, _Answer] = {}
-    modules = dict(private.named_modules())
 
     def hear(name: str, output: object) -> None:
         if not isinstance(output, Tensor) or output.ndim < 3:
@@ -94,15 +105,7 @@ def _answers(private: nn.Module, images: Tensor, names: Iterable[str]) -> dict[s
             heard.pop(name, None)
             heard[name] = _answer(output.detach(), size)
 
-    handles = [
-        find_layer(modules, name).register_forward_hook(lambda _, __, output, name=name: hear(name, output))
-        for name in names
-    ]
-    try:
-        outputs_of(private, changed)
-    finally:
-        for handle in handles:
-            handle.remove()
+    listen(private, changed, hear, names)
     return heard
 
 
@@ -126,12 +129,10 @@ def _answer(output: Tensor, size: tuple[int, int]) -> _Answer:
     x, y = (torch.arange(count, device=output.device) + 0.5 for count in (columns, rows))
     expected = (x < columns / 2).float()[None, :] - (y < rows / 2).float()[:, None]
     correlation = torch.corrcoef(torch.stack([difference.flatten(), expected.flatten()]))[0, 1]
-    is_evident = bool(difference.std() > EVIDENT) or _is_skewed(output.shape, size)
+    is_evident = bool(difference.std() > EVIDENT) or _is_skewed(Grid(rows, columns), size)
     return _Answer(float(correlation.nan_to_num()), rows * columns, is_evident)
 
 
-def _is_skewed(shape: Sequence[int], size: tuple[int, int]) -> bool:
-    grid = find_grid(shape, size)
-    assert grid is not None
+def _is_skewed(grid: Grid, size: tuple[int, int]) -> bool:
     ratio = grid.rows * size[1] / (max(grid.columns, 1) * size[0])
     return not 1 / SKEWED <= ratio <= SKEWED

@@ -18,10 +18,19 @@ from torch import Tensor, nn
 from deepinside.core.errors import DeepInsideError
 from deepinside.gradients.folded import spend
 from deepinside.gradients.logits import logits_of
-from deepinside.gradients.placement import check_placed, is_doubtful
+from deepinside.gradients.placement import check_placed
 from deepinside.gradients.private import independent_copy
 from deepinside.gradients.rectifiers import RectifierRule
-from deepinside.gradients.running import NetworkError, can_be_read, find_layer, outputs_of, run, single, telling
+from deepinside.gradients.running import (
+    NetworkError,
+    can_be_read,
+    find_layer,
+    outputs_of,
+    outputs_with_history,
+    run,
+    single,
+    telling,
+)
 from deepinside.gradients.targets import Neuron, Score, scores_of
 
 IMAGE = ""  # the name of the image among the layers, as `named_modules` calls the network itself
@@ -106,16 +115,16 @@ def look_at(
     Arguments and errors as `look`; k is 1.
     """
     size = (images.shape[2], images.shape[3])
-    doubtful = False
+    shape: Sequence[int] = ()  # of what the score is taken of
 
     def scores(output: object) -> Float[Tensor, "batch 1"]:
-        nonlocal doubtful
-        doubtful = _is_placed(score) and isinstance(output, Tensor) and is_doubtful(output.shape, size)
+        nonlocal shape
+        shape = output.shape if isinstance(output, Tensor) else ()
         return single(scores_of(score, output, len(images), size))[:, None]
 
     passes = _passes(private, images, _Asked(scores, getattr(score, "layer", None), layers, rule))
-    if doubtful and isinstance(score, Neuron):
-        check_placed(private, score.layer, images)
+    if isinstance(score, Neuron) and isinstance(score.at, tuple):  # so the grid has to be the picture's
+        check_placed(private, score.layer, shape, images)
     return passes
 
 
@@ -123,17 +132,14 @@ def read_logits(
     private: nn.Module, images: Float[Tensor, "batch channels height width"]
 ) -> Float[Tensor, "batch classes"]:
     """The logits alone, without a backward pass. Raises `DeepInsideError` as `look` does."""
+    output = outputs_of(private, images)
     try:
-        return single(logits_of(outputs_of(private, images), len(images)))
+        return single(logits_of(output, len(images)))
     except DeepInsideError:
-        with torch.inference_mode(False), torch.enable_grad():  # several outputs have no history without gradients
-            output = run(private, images.detach().clone().requires_grad_())
-            return single(logits_of(output, len(images))).detach()
-
-
-def _is_placed(score: Score) -> bool:
-    """Whether a score is of one position of a grid, so that the grid has to be the picture's."""
-    return isinstance(score, Neuron) and isinstance(score.at, tuple)
+        if isinstance(output, Tensor):
+            raise
+    # Which of several outputs was computed from which, only their history tells.
+    return single(logits_of(outputs_with_history(private, images), len(images))).detach()
 
 
 def _all_of_it(_name: str, gradient: Tensor, _activation: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ their gradients.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -63,8 +63,41 @@ def outputs_of(private: nn.Module, images: Float[Tensor, "batch channels height 
         except NetworkError as error:
             if error.is_exhausted:
                 raise
+    return outputs_with_history(private, images)
+
+
+def outputs_with_history(private: nn.Module, images: Float[Tensor, "batch channels height width"]) -> Any:
+    """What `run` returns, as the end of a graph that begins at the images."""
     with torch.inference_mode(False), torch.enable_grad():
         return run(private, images.detach().clone().requires_grad_())
+
+
+def listen(
+    private: nn.Module,
+    images: Float[Tensor, "batch channels height width"],
+    hear: Callable[[str, object], None],
+    names: Iterable[str] | None = None,
+) -> None:
+    """Run a network as `outputs_of` does, and tell `hear` the name and the output of each layer when it finishes.
+
+    Args:
+        private: a private view of the network.
+        images: what it is run with.
+        hear: called with the name of a layer and what it returned.
+        names: of the layers; by default all that can be read.
+    """
+    modules = dict(private.named_modules())
+    if names is None:
+        names = [name for name, module in modules.items() if name and can_be_read(module)]
+    handles = [
+        find_layer(modules, name).register_forward_hook(lambda _, __, output, name=name: hear(name, output))
+        for name in names
+    ]
+    try:
+        outputs_of(private, images)
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @contextmanager

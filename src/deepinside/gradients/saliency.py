@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.gradients.grids import as_grid
-from deepinside.gradients.placement import check_placed, is_doubtful
-from deepinside.gradients.private import borrowed, original_of, private_view
+from deepinside.gradients.placement import check_placed
+from deepinside.gradients.private import borrowed
 from deepinside.gradients.probe import IMAGE, look, look_at
 from deepinside.gradients.targets import Neuron, Target
 
@@ -70,8 +70,7 @@ def saliency(
         return largest_magnitude(gradients)
     leading = gradients.shape[: 2 if _are_several(targets) else 1]
     size = (images.shape[2], images.shape[3])
-    if is_doubtful(gradients.shape[len(leading) - 1 :], size):
-        check_placed(private_view(original_of(network)), layer, images)
+    check_placed(network, layer, gradients.shape[len(leading) - 1 :], images)
     maps = as_grid(gradients.flatten(0, len(leading) - 1), size)
     return largest_magnitude(maps).reshape(*leading, *maps.shape[2:])
 

@@ -17,7 +17,7 @@ from deepinside.core.errors import DeepInsideError
 from deepinside.gradients.grids import SMALLEST, find_grid
 from deepinside.gradients.placement import is_doubtful, misplaced
 from deepinside.gradients.private import private_view
-from deepinside.gradients.running import can_be_read, outputs_of
+from deepinside.gradients.running import listen, outputs_of
 
 Shapes: TypeAlias = list[tuple[str, Sequence[int]]]  # of layers, by name
 
@@ -140,20 +140,11 @@ def _shapes(private: nn.Module, blank: Tensor) -> Shapes:
     """The shapes that layers return for one image, in the order in which they finish."""
     seen: Shapes = []
 
-    def hook(name: str, output: object) -> None:
+    def hear(name: str, output: object) -> None:
         if isinstance(output, Tensor) and output.ndim > 1 and len(output) == 1:
             seen.append((name, output.shape))
 
-    handles = [
-        module.register_forward_hook(lambda _, __, output, name=name: hook(name, output))
-        for name, module in private.named_modules()
-        if name and can_be_read(module)
-    ]
-    try:
-        outputs_of(private, blank)
-    finally:
-        for handle in handles:
-            handle.remove()
+    listen(private, blank, hear)
     return seen
 
 
