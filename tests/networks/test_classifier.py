@@ -137,3 +137,10 @@ def test_stages_and_layers_are_found_with_the_channels_of_the_network():
     classifier = Classifier(network, size=32)
     assert [layer.name for layer in classifier.layers()] == ["0", "1", "2", "3"]
     assert classifier.stages((64, 64)).last == "model.1"
+
+
+def test_labels_of_another_number_of_classes_are_refused_and_none_are_not():
+    with pytest.raises(DeepInsideError, match=r"as the network has classes \(4\), got 2"):
+        Classifier(Flattened(), labels=["a", "b"]).check_labels(4)
+    Classifier(Flattened(), labels=["a", "b"]).check_labels(2)
+    Classifier(Flattened()).check_labels(4)

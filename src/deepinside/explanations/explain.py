@@ -147,10 +147,7 @@ def detections(
 
     Raises `DeepInsideError` where labels and network disagree about the number of classes.
     """
-    if len(classifier.labels) not in (0, len(seen.logits)):
-        raise DeepInsideError(
-            f"expected as many labels as the network has classes ({len(seen.logits)}), got {len(classifier.labels)}"
-        )
+    classifier.check_labels(len(seen.logits))
     probabilities = classifier.posterior(seen.logits)
     others = not all(is_flat(map) for map in seen.maps)
     return tuple(

@@ -43,10 +43,7 @@ def try_out(
     _, image = classifier.whole(noise)
     with borrowed(classifier.fast, image) as private:
         count = read_logits(private, image).shape[1]
-    if len(classifier.labels) not in (0, count):
-        raise DeepInsideError(
-            f"expected as many labels as the network has classes ({count}), got {len(classifier.labels)}"
-        )
+    classifier.check_labels(count)
     for index in targets:
         if not 0 <= index < count:
             raise DeepInsideError(f"expected a class index from 0 to {count - 1}, got {index}")

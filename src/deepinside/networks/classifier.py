@@ -166,6 +166,13 @@ class Classifier:
         """The layers that one can look at, by the names of the module that was given."""
         return list_layers(self._network.model, self.size, self.channels)
 
+    def check_labels(self, classes: int) -> None:
+        """Raise `DeepInsideError` for labels of another number of classes than the network has turned out to have."""
+        if len(self.labels) not in (0, classes):
+            raise DeepInsideError(
+                f"expected as many labels as the network has classes ({classes}), got {len(self.labels)}"
+            )
+
     def link(self, classes: int) -> str:
         """How so many logits become probabilities: `"softmax"` or `"sigmoid"`."""
         return self._link or usual_link(classes)
