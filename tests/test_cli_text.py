@@ -18,8 +18,8 @@ from deepinside.networks.layers import Layer
 def explanation(about=NOTHING_SAID):
     mask = np.zeros((4, 4), bool)
     mask[1:3, 1:4] = True
-    found = Segmentation(mask, mask, ~mask, 0.0)
     frame = Frame.whole(40, 40, width=4, height=4)
+    found = Segmentation(frame, mask, mask, ~mask, 0.0)
     seen = Detection(281, "tabby", None, 9.0, 0.756, frame, np.ones((4, 4), np.float32), found)
     return Explanation("tom.jpg", 40, 40, "lite0", "any", (seen, seen), about=about)
 

@@ -26,4 +26,4 @@ class Bright:
         bright = seen.maps[k] >= np.median(seen.maps[k])
         left = np.arange(bright.shape[1]) < bright.shape[1] // 2
         nowhere = np.zeros_like(bright)
-        return tuple(Segmentation(bright & half, nowhere, nowhere, 0.0) for half in (left, ~left))
+        return tuple(Segmentation(seen.frame, bright & half, nowhere, nowhere, 0.0) for half in (left, ~left))

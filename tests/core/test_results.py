@@ -14,7 +14,7 @@ NOWHERE = np.zeros((4, 4), bool)
 
 
 def detection(mask, frame=CENTRAL, map=None):
-    found = None if mask is None else Segmentation(mask, mask, ~mask, 0.0)
+    found = None if mask is None else Segmentation(frame, mask, mask, ~mask, 0.0)
     values = np.ones((4, 4), np.float32) if map is None else map
     return Detection(281, "tabby", "n02123045", 12.5, 0.75, frame, values, found)
 

@@ -166,7 +166,7 @@ def explanation(seed):
         mask = nothing.copy()
         y, x = random.integers(0, 20, 2)
         mask[y : y + 15, x : x + 25] = random.random((15, 25)) < 0.7
-        found = Segmentation(mask, nothing, nothing, 0.0)
+        found = Segmentation(frame, mask, nothing, nothing, 0.0)
         objects.append(Detection(index, LABELS.name(index), None, 1.0, 0.5, frame, mask.astype(np.float32), found))
     return Explanation("photo", 60, 40, "net", "best", tuple(objects))
 

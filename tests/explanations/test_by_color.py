@@ -10,6 +10,7 @@ from torch import nn
 
 import slow_best
 from deepinside.core.errors import DeepInsideError
+from deepinside.core.geometry import Frame
 from deepinside.core.images import read
 from deepinside.cut.continuity import Continuity, continuity_edges, feature_kernel, resize_channels, seed_map
 from deepinside.cut.graphcut import fit_mixture, minimum_cut
@@ -17,6 +18,12 @@ from deepinside.explanations.by_color import Paper, by_color
 from deepinside.explanations.by_features import by_features
 from deepinside.networks.classifier import Classifier
 from helpers import disc_scene
+
+
+def at(image):
+    """A photo of as many pixels."""
+    rows, columns = image.shape[:2]
+    return Frame.whole(columns, rows, width=columns, height=rows)
 
 
 def iou(a, b):
@@ -28,7 +35,7 @@ def test_the_cut_is_that_of_the_energy_written_out():
     image, disc, inner, _ = disc_scene()
     rng = np.random.default_rng(4)
     map = rng.random(disc.shape) * 0.3 + 0.3 * disc * rng.random(disc.shape) + 0.5 * inner * rng.random(disc.shape)
-    found = by_color(image, map, Paper())
+    found = by_color(image, at(image), map, Paper())
     foreground, background = map >= np.quantile(map, 0.95), map <= np.quantile(map, 0.3)
     certain, never = map >= np.quantile(map, 0.995), map <= np.quantile(map, 0.005)
 
@@ -112,7 +119,7 @@ def test_what_was_seen_is_a_value(colors, photos):
 def test_seeds_are_the_pixels_beyond_the_quantiles():
     image, disc, *_ = disc_scene()
     map = np.random.default_rng(1).random(disc.shape)
-    found = by_color(image, map, Paper())
+    found = by_color(image, at(image), map, Paper())
     assert found.foreground_seeds.sum() == pytest.approx(0.05 * map.size, abs=1)
     assert found.background_seeds.sum() == pytest.approx(0.30 * map.size, abs=1)
     assert map[found.foreground_seeds].min() > map[~found.foreground_seeds].max()
@@ -123,7 +130,7 @@ def test_sparse_maps_have_seeds_where_they_are_not_zero():
     image, _, inner, _ = disc_scene()
     few = inner & (np.arange(80) % 3 == 0)
     assert few.mean() < 0.05
-    found = by_color(image, few.astype(np.float32), Paper())
+    found = by_color(image, at(image), few.astype(np.float32), Paper())
     assert (found.foreground_seeds == few).all()
     assert (found.background_seeds == ~few).all()
 
@@ -131,7 +138,7 @@ def test_sparse_maps_have_seeds_where_they_are_not_zero():
 def test_maps_that_are_high_nearly_everywhere_have_seeds_where_they_are_not():
     image, _, inner, _ = disc_scene()
     few = inner & (np.arange(80) % 3 == 0)
-    found = by_color(image, 1 - few.astype(np.float32), Paper())
+    found = by_color(image, at(image), 1 - few.astype(np.float32), Paper())
     assert (found.foreground_seeds == ~few).all()
     assert (found.background_seeds == few).all()
 
@@ -140,7 +147,7 @@ def test_a_map_that_lights_a_part_finds_the_whole_disc_by_color():
     image, disc, inner, _ = disc_scene()
     rng = np.random.default_rng(2)
     map = rng.random(disc.shape) * 0.2 + 0.3 * disc * rng.random(disc.shape) + 0.5 * inner
-    assert iou(by_color(image, map, Paper()).mask, disc) > 0.98
+    assert iou(by_color(image, at(image), map, Paper()).mask, disc) > 0.98
 
 
 def feature_scene():
@@ -158,7 +165,7 @@ def test_features_find_the_disc_that_color_cannot_show():
     how, nodes = Continuity(), (30, 40)
     kernel = feature_kernel([features], nodes, how)
     fine = resize_channels(features, (60, 80)).permute(1, 2, 0).numpy()
-    found = by_features(seed, kernel, nodes, continuity_edges(image, fine, how.edge), how)
+    found = by_features(at(image), seed, kernel, nodes, continuity_edges(image, fine, how.edge), how)
     assert iou(found.mask, disc) > 0.9
     assert iou(seed > 0.5, disc) < 0.5, "the seed alone is a part of it"
     assert not (found.foreground_seeds & found.background_seeds).any()
@@ -169,7 +176,7 @@ def test_flat_maps_are_refused(value):
     image, features, _, disc = feature_scene()
     flat = np.full(disc.shape, value, np.float32)
     with pytest.raises(DeepInsideError, match="flat"):
-        by_color(image, flat, Paper())
+        by_color(image, at(image), flat, Paper())
     edges = continuity_edges(image, None, 1.0)
     with pytest.raises(DeepInsideError, match="flat"):
-        by_features(flat, feature_kernel([features], (6, 8), Continuity()), (6, 8), edges, Continuity())
+        by_features(at(image), flat, feature_kernel([features], (6, 8), Continuity()), (6, 8), edges, Continuity())

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import nn
 
 import slow_best
+from deepinside.core.geometry import Frame
 from deepinside.core.images import read
 from deepinside.cut.continuity import Continuity
 from deepinside.explanations.by_features import Best, by_features
@@ -18,12 +19,18 @@ from deepinside.networks.classifier import Classifier
 # ------------------------------------------------------------------------------------------------------------- the cut
 
 
+def at(cells):
+    """A photo of as many pixels as there are cells."""
+    rows, columns = cells.shape
+    return Frame.whole(columns, rows, width=columns, height=rows)
+
+
 def cut_of(seed, edge):
     """`by_features` and the twin's log odds, for a seed whose nodes are its cells, each hardly like any other."""
     rows, columns = seed.shape
     kernel = np.float32(0.5 + 0.5 * np.eye(seed.size))
     edges = np.full((rows, columns - 1), edge, np.float32), np.full((rows - 1, columns), edge, np.float32)
-    found = by_features(seed.astype(np.float32), kernel, seed.shape, edges, Continuity())
+    found = by_features(at(seed), seed.astype(np.float32), kernel, seed.shape, edges, Continuity())
     return found, slow_best.log_odds(seed, kernel.astype(float), seed.shape)
 
 
@@ -69,7 +76,7 @@ def test_the_cut_equals_scipys(number):
     kernel = slow_best.feature_kernel([features], nodes)
     seed = slow_best.seed_map([rng.random((3, 4)) ** 3], cells).astype(np.float32)
     right, down = (rng.random(shape).astype(np.float32) for shape in ((12, 13), (11, 14)))
-    found = by_features(seed, kernel.astype(np.float32), nodes, (right, down), Continuity())
+    found = by_features(at(seed), seed, kernel.astype(np.float32), nodes, (right, down), Continuity())
     odds = slow_best.log_odds(seed, kernel, nodes)
     mask = slow_best.cut(odds, right, down)
     assert 0 < mask.mean() < 1

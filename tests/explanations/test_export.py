@@ -32,7 +32,7 @@ LABELS = {281: "tabby", 0: 'cup & "saucer" <hot>: ünï 猫 😀', 7: "crane", 8
 def detection(index: int, mask: np.ndarray, frame: Frame, label: str | None = None) -> Detection:
     empty = np.zeros_like(mask)
     label = LABELS.get(index, f"c{index}") if label is None else label
-    found = Segmentation(mask, mask, empty, 0.0)
+    found = Segmentation(frame, mask, mask, empty, 0.0)
     return Detection(index, label, f"n{index:08d}", 1.5, 0.1 + index / 1000, frame, mask.astype(np.float32), found)
 
 

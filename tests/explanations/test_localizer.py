@@ -28,7 +28,7 @@ def test_one_photo_alone_is_a_batch_too():
 
 
 def test_the_whole_view_has_no_seeds():
-    found = whole_view(np.ones((3, 4), np.float32))
+    found = whole_view(Frame.whole(8, 6, width=4, height=3))
     assert found.mask.shape == found.foreground_seeds.shape == found.background_seeds.shape == (3, 4)
     assert found.mask.all()
     assert not found.foreground_seeds.any()

@@ -33,8 +33,8 @@ def detection(*, label="tabby", with_boxes=True, frame=None):
     foreground[1, 2] = True
     background[3, 0] = True
     values = np.arange(16, dtype=np.float32).reshape(4, 4)
-    found = Segmentation(mask, foreground, background, 0.0) if with_boxes else None
     frame = frame or Frame.center(60, 40, width=4, height=4)
+    found = Segmentation(frame, mask, foreground, background, 0.0) if with_boxes else None
     return Detection(281, label, "n02123045", 9.0, 0.756, frame, values, found)
 
 

@@ -12,26 +12,39 @@ from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Box, Frame
 
 
+class Saliency(NamedTuple):
+    """A map and where it lies in the photo."""
+
+    frame: Frame
+    map: Float[np.ndarray, "height width"]
+
+
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """The mask of an object on the network's grid, the seeds of both labels, and the energy of the cut in nats.
+    """The mask of an object and the seeds of both labels on the grid of `frame`, and the energy of the cut in nats.
 
-    Energies are comparable between masks of the same image under the same recipe only.
+    Energies are comparable between masks of the same image under the same recipe only. `own` is the map of this object
+    where a class has several; None where the map of the class is the object's. `confidence` is the probability that
+    the localizer gives the object, in [0, 1].
     """
 
+    frame: Frame
     mask: Bool[np.ndarray, "height width"]
     foreground_seeds: Bool[np.ndarray, "height width"]
     background_seeds: Bool[np.ndarray, "height width"]
     energy: float
+    own: Saliency | None = None
+    confidence: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class Detection:
-    """One class in one photo: its score, the pixels that the score depends on, and the object.
+    """One object of one class in one photo: the class's score, the pixels that the score depends on, and the object.
 
-    `score` is the logit, and `probability` what the classifier makes of it, as `Explanation.probabilities` says. `map`
-    is the saliency on the network's grid, 0 or more. `saliency`, `mask` and `box` are in photo pixels; `box` is the
-    bounding box of `mask`.
+    `score` is the logit of the class, and `probability` what the classifier makes of it, as
+    `Explanation.probabilities` says: both are of the photo, and the same for all objects of the class. `map` is the
+    saliency on the grid of `frame`, 0 or more. `saliency`, `mask` and `box` are in photo pixels; `box` is the bounding
+    box of `mask`.
     """
 
     index: int
@@ -51,12 +64,19 @@ class Detection:
     @property
     def mask(self) -> Bool[np.ndarray, "rows columns"]:
         """True on the photo pixels of the object. Raises `DeepInsideError` if the photo was explained without boxes."""
-        return self.frame.mask_to_photo(self._found().mask)
+        found = self._found()
+        return found.frame.mask_to_photo(found.mask)
 
     @property
     def box(self) -> Box:
         """The bounding box of the object in whole photo pixels, half-open. Raises as `mask` does."""
-        return self.frame.mask_box(self._found().mask)
+        found = self._found()
+        return found.frame.mask_box(found.mask)
+
+    @property
+    def confidence(self) -> float:
+        """How sure the localizer is that this is an object of the class, in [0, 1]. Raises as `mask` does."""
+        return self._found().confidence
 
     def _found(self) -> Segmentation:
         if self.segmentation is None:

@@ -249,10 +249,10 @@ class _Run:
         of_map = self._of_map(scene, marked, seen.maps[0], seen.frame)
         scores = dict(of_map.scores)
         if marked:
-            scores["mask_iou"] = mask_iou(seen.frame.mask_to_photo(segmentation.mask), *marked)
+            scores["mask_iou"] = mask_iou(segmentation.frame.mask_to_photo(segmentation.mask), *marked)
         if scene.number < self.judging.sanity:
             scores |= self._sanity(scene, name, seen.maps[0])
-        return Found(seen.frame.mask_box(segmentation.mask), of_map.sweep, of_map.pixels, scores)
+        return Found(segmentation.frame.mask_box(segmentation.mask), of_map.sweep, of_map.pixels, scores)
 
     def _sanity(self, scene: _Scene, name: str, map: Map) -> dict[str, float]:
         """How much the map resembles that of the same network with some of its layers randomized."""

@@ -103,16 +103,17 @@ class Paper:
 
     def segment(self, seen: ColorSeen, k: int) -> tuple[Segmentation, ...]:
         """The one object that the paper finds: the largest component of the color cut."""
-        return (by_color(seen.pixels, seen.maps[k], self),)
+        return (by_color(seen.pixels, seen.frame, seen.maps[k], self),)
 
 
 def by_color(
-    image: Float[np.ndarray, "height width 3"], map: Float[np.ndarray, "height width"], recipe: Paper
+    image: Float[np.ndarray, "height width 3"], frame: Frame, map: Float[np.ndarray, "height width"], recipe: Paper
 ) -> Segmentation:
     """The largest component of the color cut that a saliency map seeds (Sect. 3.2).
 
     Args:
         image: RGB in [0, 1], at the map's size.
+        frame: where both lie in the photo.
         map: saliency, never negative, in any unit: only its order counts.
         recipe: the constants.
 
@@ -126,7 +127,7 @@ def by_color(
     foreground, background = map >= high, map <= low
     certain, never = map >= max(highest, high), map <= min(lowest, low)
     cut = segment(image, foreground, background, certain, never, recipe.cut)
-    return Segmentation(largest_component(cut.mask), foreground, background, cut.energy)
+    return Segmentation(frame, largest_component(cut.mask), foreground, background, cut.energy)
 
 
 def _maps_of_crops(gradients: Float[Tensor, "crops ..."], size: tuple[int, int]) -> Float[Tensor, "crops height width"]:

@@ -124,7 +124,7 @@ class Best:
 
     def segment(self, seen: FeatureSeen, k: int) -> tuple[Segmentation, ...]:
         """One object: the component of the cut with the most evidence."""
-        return (by_features(seen.maps[k], seen.kernel, seen.nodes, seen.edges, self.continuity),)
+        return (by_features(seen.frame, seen.maps[k], seen.kernel, seen.nodes, seen.edges, self.continuity),)
 
     def _seen(
         self, views: Views, number: int, looks: Sequence[Look], stages: Stages, size: tuple[int, int]
@@ -199,6 +199,7 @@ def features_of(
 
 
 def by_features(
+    frame: Frame,
     seed: Float[np.ndarray, "height width"],
     kernel: Float[np.ndarray, "nodes nodes"],
     nodes: tuple[int, int],
@@ -208,6 +209,7 @@ def by_features(
     """The component with the most evidence of the cut that a seed starts and features and color shape.
 
     Args:
+        frame: where the cells lie in the photo.
         seed: what `seed_map` made of the class's maps, between 0 and 1.
         kernel: likeness of nodes, from `feature_kernel`; the same for all classes.
         nodes: the nodes' grid.
@@ -222,4 +224,4 @@ def by_features(
     # An empty cut does not answer where the object is; the likeliest cells do.
     mask = cut.mask if cut.mask.any() else odds >= np.quantile(odds, 0.95)
     foreground = 1 / (1 + np.exp(-odds))
-    return Segmentation(largest_component(mask, foreground), odds > how.slope, odds < -how.slope, cut.energy)
+    return Segmentation(frame, largest_component(mask, foreground), odds > how.slope, odds < -how.slope, cut.energy)

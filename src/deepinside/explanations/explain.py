@@ -19,7 +19,7 @@ from torch import Tensor
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.images import Photo, as_photo, pixel_count, read
-from deepinside.core.results import Detection, Explanation, Segmentation
+from deepinside.core.results import Detection, Explanation, Saliency, Segmentation
 from deepinside.core.threads import in_batches
 from deepinside.explanations.localizer import Choice, Seen, Views, is_flat, whole_view
 from deepinside.explanations.presets import DEFAULT, AnyLocalizer, localizer_of, name_of
@@ -157,8 +157,7 @@ def detections(
             wnid=classifier.labels.wnid(index),
             score=seen.logits[index].item(),
             probability=probabilities[index].item(),
-            frame=seen.frame,
-            map=seen.maps[k],
+            **_map_of(seen, k, segmentation)._asdict(),
             segmentation=segmentation,
         )
         for k, index in enumerate(seen.classes)
@@ -168,7 +167,12 @@ def detections(
 
 def segmentations(localizer: AnyLocalizer, seen: Seen, k: int, others: bool) -> tuple[Segmentation, ...]:
     """The objects of the k-th class, the surest first; if it points nowhere but `others` do not, the whole view."""
-    return (whole_view(seen.maps[k]),) if others and is_flat(seen.maps[k]) else localizer.segment(seen, k)
+    return (whole_view(seen.frame),) if others and is_flat(seen.maps[k]) else localizer.segment(seen, k)
+
+
+def _map_of(seen: Seen, k: int, found: Segmentation | None) -> Saliency:
+    """The map of an object, or else the one of its class."""
+    return found.own if found and found.own else Saliency(seen.frame, seen.maps[k])
 
 
 def _explanation(classifier: Classifier, localizer: AnyLocalizer, photo: Photo, seen: Seen, boxes: bool) -> Explanation:

@@ -123,10 +123,10 @@ def pixels_of(image: Float[Tensor, "1 channels height width"]) -> Float[np.ndarr
     return np.ascontiguousarray(image[0].permute(1, 2, 0).cpu().numpy())
 
 
-def whole_view(map: Map) -> Segmentation:
+def whole_view(frame: Frame) -> Segmentation:
     """Everything that the network saw, without seeds: for a class whose score depends on no position in particular."""
-    nowhere = np.zeros(map.shape, dtype=bool)
-    return Segmentation(~nowhere, nowhere, nowhere, 0.0)
+    nowhere = np.zeros((frame.height, frame.width), dtype=bool)
+    return Segmentation(frame, ~nowhere, nowhere, nowhere, 0.0)
 
 
 def is_flat(map: Map) -> bool:

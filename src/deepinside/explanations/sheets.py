@@ -22,7 +22,7 @@ from deepinside.core.files import atomic_write
 from deepinside.core.fonts import Lettering, fitted
 from deepinside.core.geometry import Box, Frame
 from deepinside.core.images import Photo, save_png
-from deepinside.core.results import About, Detection, Explanation
+from deepinside.core.results import About, Detection, Explanation, Segmentation
 from deepinside.explanations import presets as localizers
 from deepinside.explanations.reconstruct import Reconstruction
 from deepinside.gradients.rectifiers import RULES
@@ -49,13 +49,14 @@ def localization_sheet(photo: Photo, explanation: Explanation) -> Figure:
     figure, rows = _grid(photo, len(explanation.objects), titles, _footer_of(explanation))
     for axes, detection in zip(rows, explanation.objects, strict=True):
         frame = detection.frame.resized(image.shape[1], image.shape[0])
-        mask = _mask(detection)
+        found = _found(detection)
+        cut = found.frame.resized(image.shape[1], image.shape[0])
         axes[0].imshow(image)
-        draw_box(axes[0], frame.mask_box(mask), PREDICTION)
+        draw_box(axes[0], cut.mask_box(found.mask), PREDICTION)
         _caption(axes[0], photo, detection.label, f"{detection.probability:.1%}")
         _show_map(axes[1], frame.map_to_photo(detection.map), frame)
-        axes[2].imshow(_seeds(image, frame, detection))
-        axes[3].imshow(_cut_out(image, frame.mask_to_photo(mask)))
+        axes[2].imshow(_seeds(image, cut, found))
+        axes[3].imshow(_cut_out(image, cut.mask_to_photo(found.mask)))
     return figure
 
 
@@ -199,17 +200,18 @@ def _show_presets(
         _show_map(left, frame.map_to_photo(detection.map), frame)
         left.set_xlabel(f"preset {name}: saliency", fontsize=7.5)
         right.imshow(image)
-        draw_box(right, frame.mask_box(_mask(detection)), PREDICTION)
+        found = _found(detection)
+        draw_box(right, found.frame.resized(image.shape[1], image.shape[0]).mask_box(found.mask), PREDICTION)
         right.set_xlabel(f"preset {name}: box", fontsize=7.5)
     for axes in (axes for row in rows for axes in row):
         if not axes.has_data():
             axes.set_axis_off()
 
 
-def _mask(detection: Detection) -> np.ndarray:
+def _found(detection: Detection) -> Segmentation:
     if detection.segmentation is None:
         raise DeepInsideError("expected an explanation with boxes for this sheet, got saliency alone")
-    return detection.segmentation.mask
+    return detection.segmentation
 
 
 def _in_color(
@@ -299,12 +301,11 @@ def _dimmed(image: UInt8[np.ndarray, "rows columns 3"], share: float) -> UInt8[n
 
 
 def _seeds(
-    image: UInt8[np.ndarray, "rows columns 3"], frame: Frame, detection: Detection
+    image: UInt8[np.ndarray, "rows columns 3"], frame: Frame, found: Segmentation
 ) -> UInt8[np.ndarray, "rows columns 3"]:
-    assert detection.segmentation is not None
     painted = _dimmed(image, 0.6)
-    painted[frame.mask_to_photo(detection.segmentation.background_seeds)] = getrgb(BACKGROUND)
-    painted[frame.mask_to_photo(detection.segmentation.foreground_seeds)] = getrgb(PREDICTION)
+    painted[frame.mask_to_photo(found.background_seeds)] = getrgb(BACKGROUND)
+    painted[frame.mask_to_photo(found.foreground_seeds)] = getrgb(PREDICTION)
     return painted
 
 
