@@ -71,43 +71,55 @@ def build(terminal, right, down):
 
 @no_type_check
 @kernel
-def _match(nodes, stride, step, forth, flow):
-    """The maximum flow within each chain of pixels `step` apart; excess that meets no deficit returns to its pixel."""
+def _beside(i, k, stride, steps):
+    """The neighbor of node i in direction k, in a padded grid if there are no `steps`. Compiled for either case."""
+    if steps is None:
+        return i + np.uint64((-1, 1, -stride, stride)[k])
+    return i + np.uint64(steps[i, k])
+
+
+@no_type_check
+@kernel
+def _match(nodes, stride, steps, forth, flow):
+    """The maximum flow within each chain of pixels in one direction; excess that meets no deficit returns."""
     first, last, back = stride + 1, len(nodes) - stride - 1, forth ^ 1
-    for i in range(first, last):
-        f = min(max(nodes[i, EXCESS], -nodes[i + step, back]), nodes[i, forth])
+    for p in range(first, last):
+        i = np.uint64(p)
+        j = _beside(i, forth, stride, steps)
+        f = min(max(nodes[i, EXCESS], -nodes[j, back]), nodes[i, forth])
         flow[i] = f
         nodes[i, EXCESS] -= f
-        nodes[i + step, EXCESS] += f
-    for i in range(last - 1, first - 1, -1):
+        nodes[j, EXCESS] += f
+    for p in range(last - 1, first - 1, -1):
+        i = np.uint64(p)
+        j = _beside(i, forth, stride, steps)
         f = flow[i]
-        rest = nodes[i + step, EXCESS]
+        rest = nodes[j, EXCESS]
         undo = min(max(rest, 0), max(f, 0)) + max(min(rest, 0), min(f, 0))
-        nodes[i + step, EXCESS] = rest - undo
+        nodes[j, EXCESS] = rest - undo
         nodes[i, EXCESS] += undo
         nodes[i, forth] -= f - undo
-        nodes[i + step, back] += f - undo
+        nodes[j, back] += f - undo
 
 
 @no_type_check
 @kernel
-def match_chains(nodes, stride):
+def match_chains(nodes, stride, steps=None):
     """Cancel as much excess against deficits as paths within columns, then within rows, allow."""
     flow = np.empty(len(nodes), np.int32)
-    _match(nodes, stride, stride, DOWN, flow)
-    _match(nodes, stride, 1, RIGHT, flow)
+    _match(nodes, stride, steps, DOWN, flow)
+    _match(nodes, stride, steps, RIGHT, flow)
 
 
 @no_type_check
 @kernel
-def _find_inlets(nodes, offsets, inlets):
+def _find_inlets(nodes, stride, steps, inlets):
     """Set bit k of inlets[i] if the neighbor in direction k has residual capacity to pixel i."""
     inlets[:] = 0
-    width = int(offsets[3])
-    for i in range(width + 1, len(nodes) - width - 1):
+    for i in range(stride + 1, len(nodes) - stride - 1):
         bits = 0
         for k in range(4):
-            if nodes[np.uint64(i) + offsets[k], k ^ 1] > 0:
+            if nodes[_beside(np.uint64(i), k, stride, steps), k ^ 1] > 0:
                 bits |= 1 << k
         inlets[i] = bits
 
@@ -126,7 +138,7 @@ def _list(nodes, sign, pixels):
 
 @no_type_check
 @kernel
-def _measure(nodes, offsets, inlets, distances, deficits, count, queue):
+def _measure(nodes, stride, steps, inlets, distances, deficits, count, queue):
     """Exact distances to the nearest of `deficits[:count]`, from which filled ones are removed.
 
     Returns the number of remaining deficits and of pixels that can reach one (in `queue`, by increasing distance).
@@ -146,7 +158,7 @@ def _measure(nodes, offsets, inlets, distances, deficits, count, queue):
         begin += 1
         distance, bits = distances[i] + 1, inlets[i]
         for k in range(4):
-            j = i + offsets[k]
+            j = _beside(i, k, stride, steps)
             old = distances[j]  # no branch from here on, since the processor could not predict it
             new = (bits >> k & 1) & (old == FAR)
             distances[j] = distance if new else old
@@ -157,7 +169,7 @@ def _measure(nodes, offsets, inlets, distances, deficits, count, queue):
 
 @no_type_check
 @kernel
-def _wave(nodes, offsets, inlets, distances, heads, active, count, limit):
+def _wave(nodes, stride, steps, inlets, distances, heads, active, count, limit):
     """Push the excess of `active[:count]` from larger to smaller distances.
 
     Returns the number of pixels with excess afterwards (in `active`), and the number of visits.
@@ -184,7 +196,7 @@ def _wave(nodes, offsets, inlets, distances, heads, active, count, limit):
                 capacity = nodes[i, k]
                 if capacity == 0:
                     continue
-                j = i + offsets[k]
+                j = _beside(i, k, stride, steps)
                 distance = distances[j]
                 if distance == d - 1:
                     amount = min(excess, capacity)
@@ -219,17 +231,16 @@ def _wave(nodes, offsets, inlets, distances, heads, active, count, limit):
 
 @no_type_check
 @kernel
-def drain(nodes, stride):
+def drain(nodes, stride, steps=None):
     """Push excess to deficits until none can reach one; pixels with distances < FAR are on the side of the deficits."""
-    offsets = (np.uint64(-1), np.uint64(1), np.uint64(-stride), np.uint64(stride))
     size = len(nodes)
     queue, active, deficits = np.empty(size + 1, np.int32), np.empty(size, np.int32), np.empty(size, np.int32)
     distances, inlets = np.empty(size, np.int32), np.empty(size, np.uint8)
     heads = np.full(size + 1, NONE, np.int32)
-    _find_inlets(nodes, offsets, inlets)
+    _find_inlets(nodes, stride, steps, inlets)
     count, wanting = _list(nodes, 1, active), _list(nodes, -1, deficits)
     while True:
-        wanting, reached = _measure(nodes, offsets, inlets, distances, deficits, wanting, queue)
+        wanting, reached = _measure(nodes, stride, steps, inlets, distances, deficits, wanting, queue)
         alive = 0
         for p in range(count):  # a pixel that cannot reach a deficit now never will
             active[alive] = active[p]
@@ -239,7 +250,7 @@ def drain(nodes, stride):
         count, more, visits = alive, 1, 0
         limit = distances[queue[reached - 1]] + 1
         while more > 0 and 4 * visits <= reached:  # the fastest of the fractions tried, from 1/8 to 1
-            count, more = _wave(nodes, offsets, inlets, distances, heads, active, count, limit)
+            count, more = _wave(nodes, stride, steps, inlets, distances, heads, active, count, limit)
             visits += more
 
 
@@ -378,6 +389,24 @@ def _moments(planes, share, floor, mean, covariance):
 
 @no_type_check
 @kernel
+def improve(planes, weights, means, covariances, iterations, floor):
+    """Rounds of expectation-maximization from a mixture that is given, in place."""
+    components = len(weights)
+    shares = np.empty((components, planes.shape[1]))
+    for _ in range(iterations):
+        for k in range(components):
+            _density(planes, weights[k], means[k], covariances[k], shares[k])
+        total = shares[0].copy()
+        for k in range(1, components):
+            total += shares[k]
+        for k in range(components):
+            shares[k] /= total
+            weights[k] = _moments(planes, shares[k], floor, means[k], covariances[k])
+        weights /= weights.sum()
+
+
+@no_type_check
+@kernel
 def expectation_maximization(planes, centers, iterations, floor):
     """Weights (k,), means (k, 3) and covariances (k, 3, 3) of a mixture that starts as a Gaussian at each center."""
     components, n = len(centers), planes.shape[1]
@@ -388,18 +417,10 @@ def expectation_maximization(planes, centers, iterations, floor):
             covariances[k, c, c] = floor
     shares = np.empty((components, n))
     _nearest(planes, centers, shares)
-    for iteration in range(iterations + 1):
-        if iteration > 0:
-            for k in range(components):
-                _density(planes, weights[k], means[k], covariances[k], shares[k])
-            total = shares[0].copy()
-            for k in range(1, components):
-                total += shares[k]
-            for k in range(components):
-                shares[k] /= total
-        for k in range(components):
-            weights[k] = _moments(planes, shares[k], floor, means[k], covariances[k])
-        weights /= weights.sum()
+    for k in range(components):
+        weights[k] = _moments(planes, shares[k], floor, means[k], covariances[k])
+    weights /= weights.sum()
+    improve(planes, weights, means, covariances, iterations, floor)
     return weights, means, covariances
 
 
@@ -431,3 +452,306 @@ def fade(steps, strength, decay):
     flat = steps.reshape(-1)
     for i in range(len(flat)):
         flat[i] = strength * _exp(max(-decay * flat[i], -600.0))
+
+
+# ---------------------------------------------------------------------------------------------------------- the band
+
+
+@no_type_check
+@kernel
+def outline_of(mask):
+    """The pixels (height, width) with a neighbor of the other label."""
+    height, width = mask.shape
+    found = np.zeros((height, width), np.bool_)
+    for y in range(height):
+        for x in range(width):
+            if x + 1 < width and mask[y, x] != mask[y, x + 1]:
+                found[y, x] = found[y, x + 1] = True
+            if y + 1 < height and mask[y, x] != mask[y + 1, x]:
+                found[y, x] = found[y + 1, x] = True
+    return found
+
+
+@no_type_check
+@kernel
+def near(seeds, radius):
+    """The pixels nearer than `radius` pixels to one of the seeds, in exact Euclidean distance.
+
+    The vertical distance of each pixel to the seeds of its column says how far to the sides it reaches.
+    """
+    height, width = seeds.shape
+    found = np.zeros((height, width), np.bool_)
+    limit = min(math.ceil(min(radius, 1e6)), height)  # a column reaches no pixel from there on
+    reach = np.empty(limit + 1, np.int32)
+    reach[limit] = -1
+    for d in range(limit):
+        reach[d] = min(math.ceil(math.sqrt(max(radius * radius - d * d, 0.0))), width)
+        while math.sqrt(np.float64(reach[d]) ** 2 + d * d) >= radius:
+            reach[d] -= 1
+    vertical = np.full((height, width), limit, np.int32)
+    for y in range(height):
+        for x in range(width):
+            above = limit if y == 0 else min(vertical[y - 1, x] + 1, limit)
+            vertical[y, x] = 0 if seeds[y, x] and limit > 0 else above
+    for y in range(height - 2, -1, -1):
+        for x in range(width):
+            vertical[y, x] = min(vertical[y, x], vertical[y + 1, x] + 1)
+    for y in range(height):
+        left = right = -1
+        for x in range(width):
+            left = max(left - 1, reach[vertical[y, x]])
+            found[y, x] = left >= 0
+        for x in range(width - 1, -1, -1):
+            right = max(right - 1, reach[vertical[y, x]])
+            found[y, x] |= right >= 0
+    return found
+
+
+@no_type_check
+@kernel
+def pack(free):
+    """The free pixels (n, 2), as y and x in reading order, and the steps (n + 2, 4) between their nodes.
+
+    Pixel p is node p + 1. Nodes 0 and n + 1 are padding: steps to pixels that are not free, or beyond the border, lead
+    to node 0.
+    """
+    height, width = free.shape
+    count = 0
+    for y in range(height):
+        for x in range(width):
+            count += free[y, x]
+    pixels, steps = np.empty((count, 2), np.int32), np.zeros((count + 2, 4), np.int32)
+    above = np.zeros(width, np.int32)  # the node of the pixel above, 0 if it is not free
+    i = 0
+    for y in range(height):
+        left = 0
+        for x in range(width):
+            if not free[y, x]:
+                above[x] = left = 0
+                continue
+            i += 1
+            up = above[x]
+            pixels[i - 1, 0], pixels[i - 1, 1] = y, x
+            steps[i, LEFT], steps[i, RIGHT], steps[i, UP], steps[i, DOWN] = left - i, -i, up - i, -i
+            if left > 0:
+                steps[left, RIGHT] = i - left
+            if up > 0:
+                steps[up, DOWN] = i - up
+            above[x] = left = i
+    return pixels, steps
+
+
+@no_type_check
+@kernel
+def _edge(right, down, y, x, k):
+    """The capacity from (y, x) in direction k; 0 at the border."""
+    if k == LEFT:
+        return right[y, x - 1] if x > 0 else 0
+    if k == RIGHT:
+        return right[y, x] if x < right.shape[1] else 0
+    if k == UP:
+        return down[y - 1, x] if y > 0 else 0
+    return down[y, x] if y < down.shape[0] else 0
+
+
+@no_type_check
+@kernel
+def build_band(terminal, right, down, pixels, steps, mask, limit):
+    """The nodes of the free pixels; edges to fixed pixels of `mask` are added to the excess.
+
+    Excess beyond what a pixel's edges can carry is cut off. Where the sum of excess still exceeds `limit`, all is
+    divided by a power of two.
+    """
+    moves = ((0, -1), (0, 1), (-1, 0), (1, 0))
+    nodes = np.zeros((len(steps), WORDS), np.int32)
+    excess = np.zeros(len(steps), np.int64)
+    total = 0
+    for p in range(len(pixels)):
+        i, y, x = p + 1, pixels[p, 0], pixels[p, 1]
+        own, out = np.int64(terminal[y, x]), np.int64(0)
+        for k in range(4):
+            capacity = np.int64(_edge(right, down, y, x, k))
+            if steps[i, k] != -i:
+                nodes[i, k] = capacity
+                out += capacity
+            elif capacity > 0:
+                own += capacity if mask[y + moves[k][0], x + moves[k][1]] else -capacity
+        excess[i] = -min(max(own, -out - 1), out + 1)
+        total += abs(excess[i])
+    shift = 0
+    while total >> shift > limit:
+        shift += 1
+    half = (1 << shift) >> 1
+    for i in range(1, len(nodes) - 1):
+        nodes[i, EXCESS] = (abs(excess[i]) + half >> shift) * (1 if excess[i] > 0 else -1)
+        if shift > 0:
+            for k in range(4):
+                nodes[i, k] = nodes[i, k] + half >> shift
+    return nodes
+
+
+@no_type_check
+@kernel
+def label(mask, pixels, distances):
+    """Set the free pixels of a mask to True where they can reach a deficit, and to False elsewhere."""
+    for p in range(len(pixels)):
+        mask[pixels[p, 0], pixels[p, 1]] = distances[p + 1] < FAR
+
+
+@no_type_check
+@kernel
+def band_units(terminal, right, down, pixels, steps, mask):
+    """The energy of a mask in integer units: the free pixels and the edges that end at one, each edge once."""
+    moves = ((0, -1), (0, 1), (-1, 0), (1, 0))
+    total = np.int64(0)
+    for p in range(len(pixels)):
+        i, y, x = p + 1, pixels[p, 0], pixels[p, 1]
+        own = terminal[y, x]
+        total += max(-own, 0) if mask[y, x] else max(own, 0)
+        for k in range(4):
+            capacity = _edge(right, down, y, x, k)
+            if capacity > 0 and (k in (RIGHT, DOWN) or steps[i, k] == -i):
+                total += capacity if mask[y, x] != mask[y + moves[k][0], x + moves[k][1]] else 0
+    return total
+
+
+# ------------------------------------------------------------------------------------------- the terms within the band
+
+
+@no_type_check
+@summing_kernel
+def largest(array):
+    """The largest magnitude in an array; a NaN if it holds a NaN or an infinity."""
+    flat = array.reshape(-1)
+    most, spoiled = np.float32(0), np.float32(0)
+    for i in range(len(flat)):
+        most = max(most, abs(flat[i]))
+        spoiled += flat[i] * np.float32(0)
+    return most + spoiled
+
+
+@no_type_check
+@summing_kernel
+def mean_step(image):
+    """The mean squared color difference of all neighbors; 0 for a single pixel."""
+    height, width = image.shape[:2]
+    total = 0.0
+    for y in range(height):
+        row = image[y].reshape(-1)
+        for x in range(3 * (width - 1)):
+            total += np.float64(row[x + 3] - row[x]) ** 2
+    for y in range(height - 1):
+        row, below = image[y].reshape(-1), image[y + 1].reshape(-1)
+        for x in range(3 * width):
+            total += np.float64(below[x] - row[x]) ** 2
+    return total / max(height * (width - 1) + (height - 1) * width, 1)
+
+
+@no_type_check
+@kernel
+def halve(image, odds, mask):
+    """Image and odds at half the size, averaged, the label of most of each 2 x 2 pixels, and where labels are mixed."""
+    height, width = mask.shape
+    size = (height + 1) // 2, (width + 1) // 2
+    colors, means = np.empty((*size, 3), np.float32), np.empty(size, np.float32)
+    labels, mixed = np.empty(size, np.bool_), np.empty(size, np.bool_)
+    for y in range(size[0]):
+        for x in range(size[1]):
+            a, b, c, d = 2 * y, min(2 * y + 1, height - 1), 2 * x, min(2 * x + 1, width - 1)
+            for k in range(3):
+                colors[y, x, k] = (image[a, c, k] + image[a, d, k] + image[b, c, k] + image[b, d, k]) * np.float32(0.25)
+            means[y, x] = (odds[a, c] + odds[a, d] + odds[b, c] + odds[b, d]) * np.float32(0.25)
+            count = int(mask[a, c]) + int(mask[a, d]) + int(mask[b, c]) + int(mask[b, d])
+            labels[y, x], mixed[y, x] = count >= 2, 0 < count < 4
+    return colors, means, labels, mixed
+
+
+@no_type_check
+@kernel
+def double(mask, height, width):
+    """A mask at twice the size, cropped to height and width."""
+    found = np.empty((height, width), np.bool_)
+    for y in range(height):
+        for x in range(width):
+            found[y, x] = mask[y >> 1, x >> 1]
+    return found
+
+
+@no_type_check
+@kernel
+def sample(image, mask, value, most):
+    """The colors of at most that many pixels with a label, evenly spaced in reading order, as planes (3, n)."""
+    height, width = mask.shape
+    total = 0
+    for y in range(height):
+        for x in range(width):
+            total += mask[y, x] == value
+    n = min(total, most)
+    planes = np.empty((3, n))
+    rank, k, chosen = 0, 0, total // (2 * n) if n > 0 else -1
+    for y in range(height):
+        for x in range(width):
+            if mask[y, x] == value:
+                if rank == chosen:
+                    planes[0, k], planes[1, k], planes[2, k] = image[y, x, 0], image[y, x, 1], image[y, x, 2]
+                    k += 1
+                    chosen = (2 * k + 1) * total // (2 * n)
+                rank += 1
+    return planes
+
+
+@no_type_check
+@kernel
+def colors_at(image, pixels):
+    """The colors of pixels (n, 2) as planes (3, n)."""
+    planes = np.empty((3, len(pixels)))
+    for p in range(len(pixels)):
+        y, x = pixels[p, 0], pixels[p, 1]
+        planes[0, p], planes[1, p], planes[2, p] = image[y, x, 0], image[y, x, 1], image[y, x, 2]
+    return planes
+
+
+@no_type_check
+@kernel
+def log_ratio(background, foreground, uniform, clip):
+    """The log ratio of two densities (n,), each with a share of a uniform one, within -clip and clip."""
+    ratio = np.empty(len(background))
+    for i in range(len(ratio)):
+        ratio[i] = (uniform + (1 - uniform) * foreground[i]) / (uniform + (1 - uniform) * background[i])
+    for i in range(len(ratio)):
+        ratio[i] = min(max(math.log(ratio[i]), -clip), clip)
+    return ratio
+
+
+@no_type_check
+@kernel
+def _border(image, y, x, below, beside, strength, decay):
+    """The integer cost of different labels at two pixels, less where their colors differ."""
+    r, g, b = (
+        image[y, x, 0] - image[below, beside, 0],
+        image[y, x, 1] - image[below, beside, 1],
+        image[y, x, 2] - image[below, beside, 2],
+    )
+    return math.floor(0.5 + strength * _exp(max(-decay * np.float64(r * r + g * g + b * b), -600.0)))
+
+
+@no_type_check
+@kernel
+def fill_terms(image, odds, pixels, steps, by_color, weights, decay, scale, terminal, right, down):
+    """Write the integer costs of the free pixels and of the edges that end at one.
+
+    `weights` are those of the odds by color (n,), of the coarse odds (height, width), and of a border.
+    """
+    height, width = odds.shape
+    color, prior, strength = weights[0] * scale, weights[1] * scale, weights[2] * scale
+    for p in range(len(pixels)):
+        i, y, x = p + 1, pixels[p, 0], pixels[p, 1]
+        terminal[y, x] = math.floor(0.5 + color * by_color[p] + prior * odds[y, x])
+        if x + 1 < width:
+            right[y, x] = _border(image, y, x, y, x + 1, strength, decay)
+        if y + 1 < height:
+            down[y, x] = _border(image, y, x, y + 1, x, strength, decay)
+        if x > 0 and steps[i, LEFT] == -i:
+            right[y, x - 1] = _border(image, y, x - 1, y, x, strength, decay)
+        if y > 0 and steps[i, UP] == -i:
+            down[y - 1, x] = _border(image, y - 1, x, y, x, strength, decay)

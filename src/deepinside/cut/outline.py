@@ -1,12 +1,14 @@
 """The outline of an object at the photo's own resolution: an exact cut in a band around a coarse mask.
 
-A network's maps are coarse, so that a mask from them is off by several pixels. `trace` keeps the labels far from its
-outline and cuts the pixels near it by their colors, by contrast and by the coarse log odds:
+A network's maps are coarse, so that a mask made of them is off by several pixels. `trace` keeps the labels far from its
+outline, and cuts the pixels near it by their colors, by contrast and by the coarse log odds. It goes from coarse to
+fine: the wide band is cut at a fraction of the resolution, and each finer resolution moves the outline found so far
+within a few pixels. Each of these cuts is exact:
 
-    band         mask                  -> the pixels whose labels are free
-    color_odds   image, mixtures       -> log odds of foreground by color
-    banded_cut   costs, edges, band    -> Cut, the exact minimum of all masks that differ from the coarse one there only
-    energy_gap   mask, costs, edges    -> how much cheaper the minimum without a band is; 0 where the band does not bind
+    terms       image, odds, mixtures    -> costs and edges of the full grid, for any of the functions below
+    band        mask, width              -> the pixels near the outline
+    banded_cut  terms, free, mask        -> Cut, the exact minimum of all masks that differ from `mask` in `free` only
+    energy_gap  mask, terms              -> by how much the minimum of all masks is cheaper; 0 where no band binds
 
 Images are (height, width, 3) float32 RGB in [0, 1]; energies are in nats. Everything runs on the calling thread, and
 the compiled functions of `kernels` release the GIL.
@@ -18,50 +20,62 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy import ndimage
 
 from deepinside.core.errors import DeepInsideError
-from deepinside.cut.graphcut import (
-    Cut,
-    Mixture,
-    contrast_edges,
-    energy,
-    fit_mixture,
-    mixture_density,
-    quantize,
-    solve,
-)
+from deepinside.cut import kernels
+from deepinside.cut.graphcut import EDGE_LIMIT, TERMINAL_LIMIT, Capacities, Cut, Mixture, energy, quantize, solve
+
+Mixtures = tuple[Mixture, Mixture]  # of the background, of the foreground
 
 
 @dataclass(frozen=True)
 class OutlineOptions:
-    """How far the outline may move, and what it follows."""
+    """How far the outline may move, and what it follows. Costs are in nats per pixel of the image."""
 
     band: float = 0.2  # on each side of the coarse outline, in multiples of the square root of the mask's area
+    coarsest: int = 128  # pixels a side at which the wide band is cut; larger images are halved until they fit
+    narrow: float = 4.0  # pixels on each side of the outline found so far that are free at each finer resolution
     components: int = 5  # Gaussians in each of the two mixtures
     color: float = 1.0  # weight of the log odds by color
     prior: float = 0.3  # weight of the coarse log odds
-    smoothness: float = 20.0  # cost of a border between two pixels of equal color, in nats
+    smoothness: float = 20.0  # cost of a border between two pixels of equal color
     contrast: float = 2.0  # squared color difference, in multiples of its mean, at which a border is e times cheaper
-    rounds: int = 2  # cuts; each but the first has mixtures of the previous one's labels, as in GrabCut (Rother 2004)
-    clip: float = 6.0  # bound of a pixel's log odds by color, in nats, so that its neighbors may overrule it
+    rounds: int = 2  # cuts of the wide band, each but the first with mixtures of the labels before it (Rother 2004)
+    clip: float = 6.0  # bound of a pixel's log odds by color, so that its neighbors may overrule it
     uniform: float = 0.05  # weight of a uniform density in the likelihood of a color, so that none is impossible
     samples: int = 1024  # largest number of colors that a mixture is fitted to
-    iterations: int = 5  # rounds of expectation-maximization
+    iterations: int = 5  # rounds of expectation-maximization at first
+    updates: int = 2  # the same for each later cut, from the mixture before
     covariance_floor: float = 1e-4  # added to each variance: a standard deviation of 2.5 gray levels
 
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """The mask of the last cut, its energy in nats, and what that cut was of.
-
-    The energy is that of the full grid, as `minimum_cut` would report it.
-    """
+    """The mask of the last cut, and what was cut. The energy counts the free pixels and the edges that end at one."""
 
     mask: Bool[np.ndarray, "height width"]
     energy: float
-    free: Bool[np.ndarray, "height width"]
-    mixtures: tuple[Mixture, Mixture] | None  # background, foreground; None if nothing was free
+    free: Bool[np.ndarray, "height width"]  # the pixels whose labels the last cut chose
+    mixtures: Mixtures | None  # None if no label was free
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """The problem at one resolution."""
+
+    image: np.ndarray  # (height, width, 3)
+    odds: np.ndarray  # (height, width)
+    mask: np.ndarray  # (height, width), the coarse mask
+    outline: np.ndarray  # (height, width), pixels at the coarse outline
+    size: int  # of a pixel, in pixels of the image
+
+
+@dataclass(frozen=True, eq=False)
+class _Band:
+    """The free pixels and the steps between them; see `kernels.pack`."""
+
+    pixels: np.ndarray
+    steps: np.ndarray
 
 
 def trace(
@@ -88,19 +102,50 @@ def trace(
     array([8, 8, 8, 8, 8, 8, 0, 0, 0, 0, 0, 0])
     """
     options = options or OutlineOptions()
-    free = band(mask, options.band * np.sqrt(mask.sum()))
-    edges = contrast_edges(image, options.smoothness, options.contrast)
-    if not np.isfinite(odds).all():
-        raise DeepInsideError("odds: expected finite log odds, got a NaN or an infinity")
-    found = Outline(mask.copy(), 0.0, free, None)
+    image, odds, most = _checked(image, odds, options)
+    width = options.band * float(np.sqrt(np.count_nonzero(mask)))
+    levels = _levels(_Level(image, odds, mask, kernels.outline_of(mask), 1), width, options)
+    level = levels[-1]
+    wide = free = kernels.near(level.outline, width / level.size)
+    found = Outline(level.mask.copy(), 0.0, free, None)
     for _ in range(options.rounds):
-        if not free.any() or found.mask.all() or not found.mask.any():
-            break
-        mixtures = _fit(image, ~found.mask, options), _fit(image, found.mask, options)
-        total = options.color * color_odds(image, mixtures, options) + options.prior * odds
-        cut = banded_cut(np.maximum(total, 0), np.maximum(-total, 0), *edges, free, mask)
-        found = Outline(cut.mask, cut.energy, free, mixtures)
+        found = _cut(level, found, free, most, options)
+    for level in reversed(levels[:-1]):
+        height, width = level.mask.shape
+        free = kernels.near(kernels.outline_of(found.mask), options.narrow / 2) & wide
+        free, wide = kernels.double(free, height, width), kernels.double(wide, height, width)
+        found = Outline(kernels.double(found.mask, height, width), 0.0, free, found.mixtures)
+        found = _cut(level, found, free, most, options)
     return found
+
+
+def terms(
+    image: Float[np.ndarray, "height width 3"],
+    odds: Float[np.ndarray, "height width"],
+    mixtures: Mixtures,
+    options: OutlineOptions | None = None,
+) -> tuple[
+    Float[np.ndarray, "height width"],
+    Float[np.ndarray, "height width"],
+    Float[np.ndarray, "height width-1"],
+    Float[np.ndarray, "height-1 width"],
+]:
+    """Background cost, foreground cost, right and down: what `trace` minimizes at full resolution, for all pixels.
+
+    They are the integers that it cuts, divided by a power of two, so that energies can be compared exactly:
+    `energy_gap(found.mask, *terms(image, odds, found.mixtures))` is 0 if no mask is better than the one it found.
+    """
+    options = options or OutlineOptions()
+    image, odds, most = _checked(image, odds, options)
+    all_free = _Band(*kernels.pack(np.ones(odds.shape, np.bool_)))
+    level = _Level(image, odds, np.zeros(odds.shape, bool), np.zeros(odds.shape, bool), 1)
+    found = _capacities(level, all_free, mixtures, most, options)
+    return (
+        np.maximum(found.terminal, 0) / found.scale,
+        np.maximum(-found.terminal, 0) / found.scale,
+        found.right / found.scale,
+        found.down / found.scale,
+    )
 
 
 def band(mask: Bool[np.ndarray, "height width"], width: float) -> Bool[np.ndarray, "height width"]:
@@ -109,24 +154,7 @@ def band(mask: Bool[np.ndarray, "height width"], width: float) -> Bool[np.ndarra
     >>> band(np.arange(10)[None] < 5, 2.0).astype(int)
     array([[0, 0, 0, 1, 1, 1, 1, 0, 0, 0]])
     """
-    outline = np.zeros_like(mask)
-    across, below = mask[:, 1:] != mask[:, :-1], mask[1:] != mask[:-1]
-    outline[:, 1:] |= across
-    outline[:, :-1] |= across
-    outline[1:] |= below
-    outline[:-1] |= below
-    if not outline.any():
-        return outline
-    return np.asarray(ndimage.distance_transform_edt(~outline) < width)
-
-
-def color_odds(
-    image: Float[np.ndarray, "height width 3"], mixtures: tuple[Mixture, Mixture], options: OutlineOptions
-) -> Float[np.ndarray, "height width"]:
-    """Log odds of foreground by color: the log ratio of the mixtures (background, foreground), bounded by `clip`."""
-    colors = image.reshape(-1, 3)
-    back, fore = (options.uniform + (1 - options.uniform) * mixture_density(m, colors) for m in mixtures)
-    return np.asarray(np.log(fore / back).clip(-options.clip, options.clip).reshape(image.shape[:2]))
+    return np.asarray(kernels.near(kernels.outline_of(mask), float(width)))
 
 
 def banded_cut(
@@ -147,15 +175,12 @@ def banded_cut(
         free: the pixels whose labels are free.
         mask: the labels of the others.
 
-    The energy is that of the full grid, in the same integers as `minimum_cut`'s, so that the two can be compared.
+    The mask is the smallest of those of minimum energy. The energy is that of the full grid, in the same integers as
+    that of `minimum_cut`, so that the two can be compared. Raises as `minimum_cut` does.
     """
     full = quantize(background_cost, foreground_cost, right, down)
-    costs = (
-        np.where(~free & mask, np.inf, np.maximum(full.terminal, 0) / full.scale),
-        np.where(~free & ~mask, np.inf, np.maximum(-full.terminal, 0) / full.scale),
-    )
-    clamped = quantize(*costs, full.right / full.scale, full.down / full.scale)
-    found = solve(clamped)
+    found = mask.copy()
+    _solve(full, _Band(*kernels.pack(free)), found)
     return Cut(found, energy(found, full))
 
 
@@ -171,11 +196,95 @@ def energy_gap(
     return energy(mask, full) - energy(solve(full), full)
 
 
-def _fit(image: np.ndarray, seeds: np.ndarray, options: OutlineOptions) -> Mixture:
-    return fit_mixture(
-        image.reshape(-1, 3).take(np.flatnonzero(seeds), axis=0),
-        options.components,
-        samples=options.samples,
-        iterations=options.iterations,
-        covariance_floor=options.covariance_floor,
+# ----------------------------------------------------------------------------------------------------------- helpers
+
+
+def _checked(image: np.ndarray, odds: np.ndarray, options: OutlineOptions) -> tuple[np.ndarray, np.ndarray, float]:
+    """The image and the odds as the kernels take them, and the largest magnitude of the odds."""
+    image, odds = (np.ascontiguousarray(array, np.float32) for array in (image, odds))
+    if np.isnan(kernels.largest(image)):
+        raise DeepInsideError("image: expected RGB in [0, 1], got a NaN or an infinity; replace such pixels first")
+    most = float(kernels.largest(odds))
+    if np.isnan(most):
+        raise DeepInsideError("odds: expected finite log odds, got a NaN or an infinity; clip them first")
+    return image, odds, most
+
+
+def _levels(finest: _Level, width: float, options: OutlineOptions) -> list[_Level]:
+    """The problem at full resolution and at halves of it, while the band stays wide enough to be worth it."""
+    levels = [finest]
+    while max(levels[-1].mask.shape) > options.coarsest and width >= 2 * options.narrow * 2 * levels[-1].size:
+        image, odds, mask, mixed = kernels.halve(levels[-1].image, levels[-1].odds, levels[-1].mask)
+        if mask.all() or not mask.any():
+            break
+        levels.append(_Level(image, odds, mask, kernels.outline_of(mask) | mixed, 2 * levels[-1].size))
+    return levels
+
+
+def _cut(level: _Level, before: Outline, free: np.ndarray, most: float, options: OutlineOptions) -> Outline:
+    """Fit the mixtures to the labels found so far, and choose the free labels anew."""
+    if not free.any() or before.mask.all() or not before.mask.any():
+        return before
+    mixtures = _mixtures(level.image, before, options)
+    chosen = _Band(*kernels.pack(free))
+    capacities = _capacities(level, chosen, mixtures, most, options)
+    mask = before.mask.copy()
+    _solve(capacities, chosen, mask)
+    units = kernels.band_units(
+        capacities.terminal, capacities.right, capacities.down, chosen.pixels, chosen.steps, mask
     )
+    return Outline(mask, float(units) / capacities.scale, free, mixtures)
+
+
+def _mixtures(image: np.ndarray, before: Outline, options: OutlineOptions) -> Mixtures:
+    """Of the colors of each label; from the mixtures before, if there are any."""
+    found = []
+    for label in (False, True):
+        colors = kernels.sample(image, before.mask, label, options.samples)
+        if before.mixtures is None:
+            draws = np.random.default_rng(0).random(options.components)
+            centers = kernels.spread_centers(colors, draws)
+            fitted = kernels.expectation_maximization(colors, centers, options.iterations, options.covariance_floor)
+        else:
+            old = before.mixtures[label]
+            fitted = old.weights.copy(), old.means.copy(), old.covariances.copy()
+            kernels.improve(colors, *fitted, options.updates, options.covariance_floor)
+        found.append(Mixture(*fitted))
+    return found[0], found[1]
+
+
+def _capacities(level: _Level, chosen: _Band, mixtures: Mixtures, most: float, options: OutlineOptions) -> Capacities:
+    """The energy in integers, of the free pixels and the edges that end at one; all else is left undefined."""
+    height, width = level.odds.shape
+    colors = kernels.colors_at(level.image, chosen.pixels)
+    densities = [kernels.mixture_density(colors, each.weights, each.means, each.covariances) for each in mixtures]
+    by_color = kernels.log_ratio(*densities, options.uniform, options.clip)
+    # The cost of a border grows with its length, and that of a label with an area.
+    smoothness = options.smoothness / level.size
+    scale = _scale(height * width * (options.color * options.clip + options.prior * most), smoothness)
+    mean = kernels.mean_step(level.image)
+    decay = 1 / (options.contrast * mean) if mean > 0 else 0.0
+    terminal = np.empty((height, width), np.int32)
+    right, down = np.empty((height, width - 1), np.int32), np.empty((height - 1, width), np.int32)
+    weights = np.array([options.color, options.prior, smoothness])
+    kernels.fill_terms(
+        level.image, level.odds, chosen.pixels, chosen.steps, by_color, weights, decay, scale, terminal, right, down
+    )
+    return Capacities(terminal, right, down, scale, 0.0)
+
+
+def _scale(largest_total: float, largest_edge: float) -> float:
+    """Units of a nat, a power of two, so that the costs of all pixels and each edge fit an int32."""
+    limits = TERMINAL_LIMIT / max(largest_total, 1e-298), EDGE_LIMIT / max(largest_edge, 1e-298)
+    return float(2.0 ** np.floor(np.log2(min(limits))))
+
+
+def _solve(capacities: Capacities, chosen: _Band, mask: np.ndarray) -> None:
+    """Write the labels of minimum energy to the free pixels of a mask."""
+    if len(chosen.pixels) == 0:
+        return
+    nodes = kernels.build_band(
+        capacities.terminal, capacities.right, capacities.down, chosen.pixels, chosen.steps, mask, TERMINAL_LIMIT
+    )
+    kernels.match_chains(nodes, 0, chosen.steps)
+    kernels.label(mask, chosen.pixels, kernels.drain(nodes, 0, chosen.steps))
