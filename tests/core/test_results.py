@@ -26,11 +26,13 @@ def cells(*chosen):
     return mask
 
 
-def test_mask_is_each_cells_block_of_photo_pixels():
+def test_mask_is_the_cells_blocks_of_photo_pixels_with_round_corners():
     expected = np.zeros((20, 40), bool)
-    expected[5:10, 15:20] = True  # row 1, column 1
-    expected[15:20, 25:30] = True  # row 3, column 3
-    np.testing.assert_array_equal(detection(cells((1, 1), (3, 3))).mask, expected)
+    expected[5:15, 15:25] = True  # rows and columns 1 and 2
+    # One and two pixels off a corner cell's center, its value is 0.8 and 0.6 along each axis; 0.64 stays, 0.48 goes.
+    for y, x in ((5, 15), (5, 24), (14, 15), (14, 24)):
+        expected[y, x] = expected[y, 16 if x == 15 else 23] = expected[6 if y == 5 else 13, x] = False
+    np.testing.assert_array_equal(detection(cells((1, 1), (1, 2), (2, 1), (2, 2))).mask, expected)
 
 
 def test_box_bounds_the_mask_and_is_half_open():

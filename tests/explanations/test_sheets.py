@@ -81,13 +81,13 @@ def test_localization_sheet_shows_photo_box_map_seeds_and_mask(photo):
     assert np.isnan(values[:, :10]).all()
     assert np.isnan(values[:, 50:]).all()
     np.testing.assert_array_equal(values[:, 10:50], detection().saliency[:, 10:50])
-    painted = shown(seeds)
-    assert (painted[10:20, 30:40] == RED).all()
-    assert (painted[30:40, 10:20] == BLUE).all()
-    assert np.count_nonzero((painted == RED).all(axis=2)) == 100
-    assert np.count_nonzero((painted == BLUE).all(axis=2)) == 100
-    inside = np.zeros((40, 60), bool)
-    inside[10:30, 20:50] = True
+    painted, found = shown(seeds), detection().segmentation
+    np.testing.assert_array_equal((painted == RED).all(axis=2), found.frame.mask_to_photo(found.foreground_seeds))
+    np.testing.assert_array_equal((painted == BLUE).all(axis=2), found.frame.mask_to_photo(found.background_seeds))
+    inside = detection().mask
+    assert inside[10:30, 25:45].all()
+    assert inside[15:25, 20:50].all()
+    assert inside.sum() < 20 * 30
     cut = shown(mask)
     np.testing.assert_array_equal(cut[inside], photo.pixels[inside])
     assert (cut[~inside] == cut[~inside][:, :1]).all(), "gray outside the mask"

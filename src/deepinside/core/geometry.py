@@ -13,9 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from deepinside.core.errors import DeepInsideError
+from deepinside.core.resampling import Axis, cell_positions, enlarged, extents, inside_region, interpolated
 
 
 @dataclass(frozen=True)
@@ -131,14 +132,14 @@ class Frame:
     def mask_to_photo(self, mask: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "rows columns"]:
         """A mask on the network's grid -> the same mask in photo pixels, False outside the region.
 
-        Each photo pixel takes the value of the network pixel that its center falls into. A mask that falls between
-        the pixel centers of a very small photo keeps one pixel, so that no object vanishes.
+        Where the photo is larger than the grid, the outline is smooth, as `core.resampling` has it; elsewhere each
+        photo pixel takes the value of the network pixel that its center falls into. A mask that falls between the pixel
+        centers of the photo keeps one pixel, so that no object vanishes.
         """
         self._check(mask)
-        columns, rows = self._columns(), self._rows()
+        x, y = self._axes()
         photo = np.zeros((self.photo_height, self.photo_width), dtype=bool)
-        inside = np.ix_(np.flatnonzero(rows >= 0), np.flatnonzero(columns >= 0))
-        photo[inside] = mask[np.ix_(rows[rows >= 0], columns[columns >= 0])]
+        photo[y.pixels, x.pixels] = enlarged(mask, x, y)
         if mask.any() and not photo.any():
             box = self._nearest_pixel(mask)
             photo[int(box.y0), int(box.x0)] = True
@@ -152,25 +153,21 @@ class Frame:
         self._check(mask)
         if not mask.any():
             raise DeepInsideError("expected a mask with at least one pixel, got an empty one, which has no box")
-        if self.region.width >= self.width and self.region.height >= self.height:
-            # Every network pixel contains the center of a photo pixel, so its rows and columns alone determine the box.
-            columns, rows = self._columns(), self._rows()
-            x = np.flatnonzero(np.any(mask, axis=0).take(columns) & (columns >= 0))
-            y = np.flatnonzero(np.any(mask, axis=1).take(rows) & (rows >= 0))
-        else:
-            photo = self.mask_to_photo(mask)
-            x, y = np.flatnonzero(photo.any(axis=0)), np.flatnonzero(photo.any(axis=1))
-        return Box(int(x[0]), int(y[0]), int(x[-1]) + 1, int(y[-1]) + 1)
+        found = extents(mask, *self._axes())
+        if found is None:
+            return self._nearest_pixel(mask)
+        columns, rows = found
+        return Box(columns.start, rows.start, columns.stop, rows.stop)
 
     def map_to_photo(self, values: Float[np.ndarray, "height width"]) -> Float[np.ndarray, "rows columns"]:
         """A map on the network's grid -> photo pixels, bilinear between pixel centers, 0 outside the region."""
         self._check(values)
-        columns, rows = self._columns(), self._rows()
-        inside_x, inside_y = np.flatnonzero(columns >= 0), np.flatnonzero(rows >= 0)
-        x = np.clip(self._positions(inside_x, self.region.x0, self.region.width, self.width), 0, self.width - 1)
-        y = np.clip(self._positions(inside_y, self.region.y0, self.region.height, self.height), 0, self.height - 1)
+        inside_x = inside_region(self.photo_width, self.region.x0, self.region.x1)
+        inside_y = inside_region(self.photo_height, self.region.y0, self.region.y1)
+        x = np.clip(cell_positions(inside_x, self.region.x0, self.region.width, self.width), 0, self.width - 1)
+        y = np.clip(cell_positions(inside_y, self.region.y0, self.region.height, self.height), 0, self.height - 1)
         photo = np.zeros((self.photo_height, self.photo_width), dtype=np.float32)
-        photo[np.ix_(inside_y, inside_x)] = _lerp(_lerp(values.astype(np.float32), y, axis=0), x, axis=1)
+        photo[np.ix_(inside_y, inside_x)] = interpolated(interpolated(values.astype(np.float32), y, axis=0), x, axis=1)
         return photo
 
     def _check(self, grid: np.ndarray) -> None:
@@ -179,38 +176,18 @@ class Frame:
                 f"expected a map of the frame's {self.height} x {self.width} network pixels, got {grid.shape}"
             )
 
-    @staticmethod
-    def _positions(pixels: Int[np.ndarray, " n"], start: float, length: float, count: int) -> Float[np.ndarray, " n"]:
-        """Photo pixel indices -> fractional indices of network pixels at their centers."""
-        return (pixels + 0.5 - start) * (count / length) - 0.5
-
-    def _columns(self) -> Int[np.ndarray, " columns"]:
-        """For each photo column, the network column that its center falls into; -1 outside the region."""
-        return _cells(self.photo_width, self.region.x0, self.region.x1, self.width)
-
-    def _rows(self) -> Int[np.ndarray, " rows"]:
-        return _cells(self.photo_height, self.region.y0, self.region.y1, self.height)
+    def _axes(self) -> tuple[Axis, Axis]:
+        """Where the photo's columns lie on the network's, and its rows."""
+        return (
+            Axis.of(self.photo_width, self.region.x0, self.region.x1, self.width),
+            Axis.of(self.photo_height, self.region.y0, self.region.y1, self.height),
+        )
 
     def _nearest_pixel(self, mask: Bool[np.ndarray, "height width"]) -> Box:
-        y, x = (float(indices.mean()) + 0.5 for indices in np.nonzero(mask))
-        center = self.to_photo(Box(x, y, x, y))
+        """The photo pixel at the middle of a mask, or rather at the network pixel of the mask that is nearest to it."""
+        y, x = np.nonzero(mask)
+        middle = int(np.hypot(y - y.mean(), x - x.mean()).argmin())
+        center = self.to_photo(Box(x[middle] + 0.5, y[middle] + 0.5, x[middle] + 0.5, y[middle] + 0.5))
         column = min(int(center.x0), self.photo_width - 1)
         row = min(int(center.y0), self.photo_height - 1)
         return Box(column, row, column + 1, row + 1)
-
-
-def _cells(pixels: int, start: float, stop: float, count: int) -> Int[np.ndarray, " pixels"]:
-    centers = np.arange(pixels) + 0.5
-    cells = np.floor((centers - start) * (count / (stop - start))).astype(np.int64)
-    cells = np.minimum(cells, count - 1)
-    return np.where((centers >= start) & (centers < stop), cells, -1)
-
-
-def _lerp(
-    values: Float[np.ndarray, "rows columns"], positions: Float[np.ndarray, " n"], axis: int
-) -> Float[np.ndarray, "..."]:
-    low = np.floor(positions).astype(np.int64)
-    high = np.minimum(low + 1, values.shape[axis] - 1)
-    weight = (positions - low).astype(np.float32)
-    weight = weight[:, None] if axis == 0 else weight[None, :]
-    return np.asarray(values.take(low, axis) * (1 - weight) + values.take(high, axis) * weight)
