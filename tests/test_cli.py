@@ -15,6 +15,7 @@ from PIL import Image
 
 from deepinside import cli
 from deepinside.core.progress import Progress
+from third_localizer import Bright
 
 
 @pytest.fixture
@@ -65,13 +66,45 @@ def test_json_is_one_object_a_photo_and_the_run_goes_on(deepinside, photos, tmp_
     assert "truncated" in failed["error"]
     assert found.keys() == {"path", "width", "height", "objects"}
     assert (found["width"], found["height"]) == (451, 300)
-    (tabby,) = found["objects"]
-    assert tabby.keys() == {"index", "label", "probability", "box"}
+    tabby, *_ = found["objects"]
+    assert tabby.keys() == {"index", "label", "probability", "confidence", "box"}
+    assert 0 <= tabby["confidence"] <= 1
     assert (tabby["index"], tabby["label"]) == (281, "tabby")
     x0, y0, x1, y1 = tabby["box"]
     assert 0 <= x0 < x1 <= 451
     assert 0 <= y0 < y1 <= 300
     assert list(tmp_path.iterdir()) == [tmp_path / "broken.jpg"], "no pictures unless asked for"
+
+
+def test_of_several_objects_of_a_class_all_or_the_surest_are_told(deepinside, small, tmp_path, monkeypatch):
+    monkeypatch.setattr("deepinside.explanations.presets.PRESETS", {"best": Bright()})
+    square(tmp_path / "a.png")
+    objects = {}
+    for wanted in ("all", "one"):
+        arguments = ("localize", tmp_path / "a.png", "--target", "red", "--objects", wanted, "--out", tmp_path)
+        status, out, _ = deepinside(*arguments)
+        assert status == 0
+        objects[wanted] = [line.split("box")[1] for line in out.splitlines() if "box" in line]
+        found = json.loads(deepinside(*arguments, "--json")[1])["objects"]
+        assert [" ".join(f"{corner:>5}" for corner in each["box"]) for each in found] == [
+            line.strip("\n")[1:] for line in objects[wanted]
+        ]
+    assert objects["all"][:1] == objects["one"]
+    assert len(objects["all"]) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "a.png",
+        "a.localize-red.png",
+        "a.localize-one-object-red.png",
+    }
+
+
+@pytest.mark.parametrize("command", ["localize", "compare"])
+def test_an_unknown_choice_of_objects_is_told_before_anything_is_loaded(deepinside, tmp_path, monkeypatch, command):
+    monkeypatch.setattr("deepinside.networks.sources.load", lambda *arguments, **options: pytest.fail("it loads"))
+    square(tmp_path / "a.png")
+    status, out, err = deepinside(command, tmp_path / "a.png", "--objects", "al")
+    assert (status, out) == (2, "")
+    assert "expected a choice of objects (one, all), got 'al'; did you mean all" in err
 
 
 def test_export_writes_each_format_beside_the_sheets(deepinside, photos, tmp_path):

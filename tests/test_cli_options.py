@@ -163,12 +163,13 @@ def test_options_load_nothing_heavy():
 
 def test_what_a_shell_completes_is_what_the_library_knows():
     from deepinside.class_images import ascent, gallery
-    from deepinside.explanations import export, presets
+    from deepinside.explanations import explain, export, presets
     from deepinside.gradients import rectifiers
     from deepinside.networks.sources import listings
     from deepinside.training.recipe import RECIPES
 
     assert set(cli_options.PRESETS) == set(presets.PRESETS)
+    assert set(cli_options.OBJECTS) == set(explain.OBJECTS)
     assert set(cli_options.RULES) == set(rectifiers.RULES)
     assert set(cli_options.FORMATS) == set(export.FORMATS)
     assert set(cli_options.CLASS_IMAGES) == set(ascent.PRESETS)

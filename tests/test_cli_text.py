@@ -16,28 +16,46 @@ from deepinside.networks.layers import Layer
 
 
 def explanation(about=NOTHING_SAID):
-    mask = np.zeros((4, 4), bool)
-    mask[1:3, 1:4] = True
+    """A tabby, another tabby below it, and a class with a long name."""
     frame = Frame.whole(40, 40, width=4, height=4)
-    found = Segmentation(frame, mask, mask, ~mask, 0.0)
-    seen = Detection(281, "tabby", None, 9.0, 0.756, frame, np.ones((4, 4), np.float32), found)
-    return Explanation("tom.jpg", 40, 40, "lite0", "any", (seen, seen), about=about)
+    places = [
+        (281, "tabby", 0.756, 1, 0.9),
+        (281, "tabby", 0.756, 3, 0.4),
+        (7, "a cock of the rock, " * 2, 0.1, 1, 1.0),
+    ]
+    objects = []
+    for index, label, probability, row, confidence in places:
+        mask = np.zeros((4, 4), bool)
+        mask[row, 1:4] = True
+        found = Segmentation(frame, mask, mask, ~mask, 0.0, confidence=confidence)
+        objects.append(Detection(index, label, None, 9.0, probability, frame, np.ones((4, 4), np.float32), found))
+    return Explanation("tom.jpg", 40, 40, "lite0", "any", tuple(objects), about=about)
 
 
 @pytest.mark.parametrize(("localizer", "told"), [
     (Best(), ""), (Paper(rule="guided"), "  (probabilities: mean logits of ten crops)"),
 ])  # fmt: skip
 def test_a_photo_says_what_its_probabilities_are_of_unless_it_is_the_photo(localizer, told):
-    line = "  75.6%  tabby                            box    10    10    40    30"
     seen = explanation(localizer.about)
-    assert list(cli_text.boxes_text(Path("tom.jpg"), seen)) == [f"tom.jpg  40 x 40{told}", f" {line}", f" {line}"]
-    assert cli_text.classes_text(Path("tom.jpg"), seen) == f"tom.jpg  tabby 75.6%, tabby 75.6%{told}"
+    assert list(cli_text.boxes_text(Path("tom.jpg"), seen)) == [
+        f"tom.jpg  40 x 40{told}",
+        "   75.6%  tabby                                    box    10    10    40    20",
+        "            object 2                               box    10    30    40    40",
+        "   10.0%  a cock of the rock, a cock of the rock,  box    10    10    40    20",
+    ]
+    assert cli_text.classes_text(Path("tom.jpg"), seen) == (
+        f"tom.jpg  tabby 75.6%, a cock of the rock, a cock of the rock,  10.0%{told}"
+    )
 
 
 def test_boxes_as_values():
     told = cli_text.boxes_json(Path("tom.jpg"), explanation())
     assert told.keys() == {"path", "width", "height", "objects"}
-    assert told["objects"][0] == {"index": 281, "label": "tabby", "probability": 0.756, "box": (10, 10, 40, 30)}
+    first, second, other = told["objects"]
+    tabby = {"index": 281, "label": "tabby", "probability": 0.756}
+    assert first == tabby | {"confidence": 0.9, "box": (10, 10, 40, 20)}
+    assert second == tabby | {"confidence": 0.4, "box": (10, 30, 40, 40)}
+    assert (other["index"], other["confidence"]) == (7, 1.0)
 
 
 def test_a_rule_tells_what_it_acted_on_or_why_it_could_not():

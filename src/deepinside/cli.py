@@ -72,13 +72,14 @@ def localize(
     photos: Photos,
     network: groups.Network,
     asked: groups.Explained,
+    objects: groups.Objects = "all",
     out: OptionalOut = None,
     export: Annotated[
         list[str] | None,
         typer.Option(
             metavar="FORMAT",
             help="Also write labels into DIR/FORMAT, which must hold none: coco, voc, yolo, labelstudio or masks; may "
-            "be repeated. With --top 1 there is one box per photo.",
+            "be repeated. With --top 1 --objects one there is one box per photo.",
             autocompletion=among(groups.FORMATS),
         ),
     ] = None,
@@ -90,19 +91,22 @@ def localize(
     """What a photo shows and where: classes, boxes, masks, and an image of how they were found."""
     from deepinside.core.images import find_photos
     from deepinside.explanations import sheets
-    from deepinside.explanations.explain import explain_each
+    from deepinside.explanations.explain import explain_each, most_objects
     from deepinside.explanations.export import exporting
     from deepinside.explanations.presets import localizer_of
 
     localizer = localizer_of(asked.preset)
+    most_objects(objects)
     folder = out or (None if as_json else OUT)
     check_writable_folder(out or OUT)
     names = dict(find_photos(photos))
     classifier, targets = _ready(network, asked.target)
-    kind = kind_of("localize", network, *asked.own("best"), *_named(classifier, targets))
+    own = (*asked.own("best"), groups.own_objects(objects), *_named(classifier, targets))
+    kind = kind_of("localize", network, *own)
     tally = Tally(as_json)
     with exporting(out or OUT, export or []) as add:
-        found = explain_each(classifier, _progress(list(names)), targets, top=asked.top, preset=localizer)
+        files = _progress(list(names))
+        found = explain_each(classifier, files, targets, top=asked.top, preset=localizer, objects=objects)
         for path, photo, explanation in tally.explained(found):
             add(path, names[path], explanation)  # before it is printed: nobody is told of what is not there
             if as_json:
@@ -163,14 +167,17 @@ def compare(
         typer.Option(metavar="CLASS", help="Class to explain.", show_default="the likeliest"),
     ] = None,
     neuron: groups.Neuron = None,
+    objects: groups.Objects = "all",
     out: Out = OUT,
 ) -> None:
     """One sheet per photo: gradient, DeconvNet and guided maps, and the boxes of both presets, side by side."""
     from deepinside.core.images import find_photos
     from deepinside.explanations import sheets
     from deepinside.explanations.compare import compare
+    from deepinside.explanations.explain import most_objects
     from deepinside.gradients.targets import read_neuron
 
+    most_objects(objects)
     if neuron and target:
         raise DeepInsideError("expected a neuron or a class, got both; give one of them")
     wanted: Target | None = read_neuron(neuron) if neuron else None
@@ -178,9 +185,10 @@ def compare(
     names = dict(find_photos(photos))
     classifier, targets = _ready(network, [target] if target else None, neuron=neuron)
     wanted = targets[0] if targets else wanted
-    kind = kind_of("compare", network, *_named(classifier, targets), neuron)
+    kind = kind_of("compare", network, groups.own_objects(objects), *_named(classifier, targets), neuron)
     tally = Tally()
-    for path, photo, seen in tally.seen(_progress(list(names)), lambda photo: compare(classifier, photo, wanted)):
+    look = partial(compare, classifier, target=wanted, objects=objects)
+    for path, photo, seen in tally.seen(_progress(list(names)), look):
         say(str(path), *(f"  {rule:<10} {text.rule_text(each)}" for rule, each in seen.rules.items()))
         sheet = sheets.compare_sheet(photo, seen.rules, seen.presets, classifier.name)
         tally.saved(sheet, beside(out, names[path], kind), *_targets(seen))
@@ -236,7 +244,7 @@ def evaluate(
     judging: groups.Judging,
     reports: groups.Reports,
 ) -> None:
-    """Localization error as ILSVRC measures it, beside image-free baselines. An interrupted run is continued."""
+    """Localization error as ILSVRC measures it, masks and objects, beside baselines. Continues an interrupted run."""
     from deepinside.core.terminal import print_table, track
     from deepinside.data.boxes import read_samples
     from deepinside.evaluation.journal import judge_on, kept_count

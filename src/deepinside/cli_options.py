@@ -32,6 +32,7 @@ RUN = Path("deepinside-run")
 # What a shell completes. The library's tables would have to be imported with PyTorch; a test holds them against these.
 MODELS = ("lite0", "lite1", "lite2", "timm:", "torchvision:", "hf:")
 PRESETS = ("best", "paper")
+OBJECTS = ("one", "all")
 RULES = ("gradient", "deconvnet", "guided")
 FORMATS = ("coco", "voc", "yolo", "labelstudio", "masks")
 CLASS_IMAGES = ("canonical", "paper")
@@ -144,6 +145,12 @@ Neuron = Annotated[
         help="A neuron in place of a class; @ROW,COLUMN selects its position on the layer's grid.",
     ),
 ]
+Objects = Annotated[
+    str,
+    typer.Option(
+        metavar="one|all", help="Of each class: the surest object, or all of them.", autocompletion=among(OBJECTS)
+    ),
+]
 
 
 # --------------------------------------------------------------------------------------------------------------- groups
@@ -192,6 +199,11 @@ class Explained:
     def own(self, default: str) -> tuple[str | None, ...]:
         """What a run with these options has of its own, for the names of its files; None for the default."""
         return (None if self.preset == default else self.preset,)
+
+
+def own_objects(objects: str) -> str | None:
+    """The same for `--objects`."""
+    return None if objects == "all" else f"{objects}-object"
 
 
 @dataclass(frozen=True)

@@ -10,34 +10,39 @@ from deepinside.core.errors import DeepInsideError
 
 if TYPE_CHECKING:
     from deepinside.core.progress import Note
-    from deepinside.core.results import Explanation
+    from deepinside.core.results import Detection, Explanation
     from deepinside.explanations.reconstruct import Reconstruction
     from deepinside.networks.layers import Layer
     from deepinside.reproduction.reproduce import Report
     from deepinside.training.train import Epoch, Trained
 
+LABEL, WIDEST_LABEL = 32, 60  # characters; a longer label moves its own box to the right
+
 
 def boxes_text(path: Path, explanation: Explanation) -> Iterator[str]:
-    """A photo with the box of each class, in its own pixels."""
+    """A photo with its classes, and the box of each object in the photo's own pixels."""
     yield f"{path}  {explanation.width} x {explanation.height}{_of_crops(explanation)}"
-    for detection in explanation.objects:
-        corners = " ".join(f"{corner:>5}" for corner in detection.box.as_tuple())
-        yield f"  {detection.probability:>6.1%}  {detection.label:<32} box {corners}"
+    width = min(max([LABEL, *(len(detection.label) for detection in explanation.objects)]), WIDEST_LABEL)
+    for first, *others in explanation.by_class:
+        yield f"  {first.probability:>6.1%}  {first.label:<{width}} box {_corners(first)}"
+        for number, detection in enumerate(others, start=2):
+            yield f"  {'':>6}  {f'  object {number}':<{width}} box {_corners(detection)}"
 
 
 def classes_text(path: Path, explanation: Explanation) -> str:
     """A photo with its classes."""
-    classes = ", ".join(f"{seen.label} {seen.probability:.1%}" for seen in explanation.objects)
+    classes = ", ".join(f"{seen.label} {seen.probability:.1%}" for seen, *_ in explanation.by_class)
     return f"{path}  {classes}{_of_crops(explanation)}"
 
 
 def boxes_json(path: Path, explanation: Explanation) -> dict[str, Any]:
-    """The same as plain values."""
+    """The same as plain values: objects one after the other, class by class, the surest of a class first."""
     objects = [
         {
             "index": detection.index,
             "label": detection.label,
             "probability": round(detection.probability, 6),
+            "confidence": round(detection.confidence, 6),
             "box": detection.box.as_tuple(),
         }
         for detection in explanation.objects
@@ -90,6 +95,10 @@ def report_text(report: Report) -> str:
     methods = ("paper", "center_box", "whole_image")
     told = ", ".join(f"{name} {rows[name].figures['top5_error'].value:.1%}" for name in methods)
     return f"{line}; top-5 localization error: {told}"
+
+
+def _corners(detection: Detection) -> str:
+    return " ".join(f"{corner:>5}" for corner in detection.box.as_tuple())
 
 
 def _of_crops(explanation: Explanation) -> str:

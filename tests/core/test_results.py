@@ -1,6 +1,6 @@
 """Results in photo pixels, for a frame whose geometry is worked out by hand: a 40 x 20 photo on a 4 x 4 grid."""
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -64,6 +64,23 @@ def test_an_empty_mask_has_no_box():
     assert not detection(NOWHERE).mask.any()
     with pytest.raises(DeepInsideError, match="empty"):
         _ = detection(NOWHERE).box
+
+
+def test_objects_of_a_class_stand_together_in_the_order_of_the_classes():
+    first, second, other = (detection(cells((row, 1))) for row in range(3))
+    explained = Explanation("cat.jpg", 40, 20, "lite0", "best", (first, second, replace(other, index=3)))
+    one, two = explained.by_class
+    assert one == (first, second)
+    assert [each.index for each in two] == [3]
+    assert Explanation("cat.jpg", 40, 20, "lite0", "best", ()).by_class == ()
+
+
+def test_confidence_is_that_of_the_object():
+    mask = cells((1, 1))
+    found = Segmentation(CENTRAL, mask, mask, ~mask, 0.0, confidence=0.25)
+    assert replace(detection(mask), segmentation=found).confidence == 0.25
+    with pytest.raises(DeepInsideError, match="saliency alone"):
+        _ = detection(None).confidence
 
 
 def test_results_cannot_be_changed():

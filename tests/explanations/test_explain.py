@@ -19,6 +19,7 @@ from deepinside.gradients.probe import look
 from deepinside.networks.classifier import Classifier
 from deepinside.networks.layers import find_stages
 from helpers import state_of
+from third_localizer import Bright
 
 
 class Corner(nn.Module):
@@ -148,7 +149,9 @@ def test_fewer_classes_than_asked_for_and_one_that_points_nowhere(corner, scene)
 @pytest.mark.parametrize(("arguments", "message"), [
     ({"targets": []}, "at least one target"), ({"top": 0}, "at least one class"),
     ({"targets": "blu"}, "did you mean blue"),
-    ({"preset": "paperr"}, "did you mean paper"), ({"targets": ["none"]}, "flat"), ({"targets": 3}, "from 0 to 2"),
+    ({"preset": "paperr"}, "did you mean paper"), ({"objects": "on"}, "did you mean one"),
+    ({"objects": "first", "boxes": False}, "one, all"),
+    ({"targets": ["none"]}, "flat"), ({"targets": 3}, "from 0 to 2"),
 ])  # fmt: skip
 def test_wrong_wishes_are_named(corner, scene, arguments, message):
     with pytest.raises(DeepInsideError, match=message):
@@ -163,6 +166,23 @@ def test_labels_that_do_not_match_the_network_are_named(scene):
 def test_saliency_alone_has_no_box(corner, scene):
     with pytest.raises(DeepInsideError, match="saliency alone"):
         _ = explain(corner, scene, "red", boxes=False).objects[0].box
+
+
+@pytest.mark.parametrize("targets", [None, ["red", "blue"]])
+def test_all_objects_of_each_class_or_the_surest_alone(colors, scene, tmp_path, targets):
+    scene.save(tmp_path / "a.png")
+    every = explain(colors, scene, targets, preset=Bright())
+    one = explain(colors, scene, targets, preset=Bright(), objects="one")
+    (outcome,) = explain_each(colors, [tmp_path / "a.png"], targets, preset=Bright(), objects="one")
+    classes = [mine[0].index for mine in every.by_class]
+    assert len(classes) == (2 if targets else 3)
+    assert [seen.index for seen in every.objects] == [index for index in classes for _ in range(2)]
+    for left, right in every.by_class:
+        assert left.box.x1 <= right.box.x0
+        assert left.probability == right.probability
+    for few in (one, outcome.explanation):
+        assert [seen.box for seen in few.objects] == [first.box for first, _ in every.by_class]
+    assert len(explain(colors, scene, targets, preset=Bright(), boxes=False).objects) == len(classes)
 
 
 def test_a_run_goes_on_after_a_photo_that_fails(corner, scene, tmp_path):

@@ -181,7 +181,7 @@ def test_compare_sheet_shows_each_rule_with_its_formula_and_why_one_is_missing(p
 
 @pytest.mark.parametrize(("count", "rows"), [(1, 1), (2, 1), (3, 2), (5, 3)])
 def test_compare_sheet_has_room_for_any_number_of_presets(photo, count, rows):
-    presets = {f"p{number}": detection() for number in range(count)}
+    presets = {f"p{number}": (detection(),) for number in range(count)}
     grid = panels(sheets.compare_sheet(photo, {rule: reconstruction(rule) for rule in sheets.RULES}, presets), 4)
     assert len(grid) == 2 + rows
     flat = list(grid[2:].flat)
@@ -230,7 +230,7 @@ def test_the_other_sheets_say_so_too(photo):
     seen = reconstruction("guided")
     assert about(sheets.neuron_sheet(photo, seen, "lite0"))[:2] == ["lite0", "rule guided, at the image"]
     assert about(sheets.exciting_sheet([(photo, seen)], "lite0"))[:2] == ["lite0", "rule guided"]
-    rules, presets = {"gradient": reconstruction("gradient")}, {"best": detection(), "paper": detection()}
+    rules, presets = {"gradient": reconstruction("gradient")}, {"best": (detection(),), "paper": (detection(),)}
     told = about(sheets.compare_sheet(photo, rules, presets, "lite0"))
     assert told[0] == "lite0"
     assert "preset paper, rule gradient, at the image" in told

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -97,7 +99,9 @@ NOTHING_SAID = About("", WHOLE)
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """The classes of one photo, the most probable first; `width` and `height` are those of the photo in pixels.
+    """The objects in one photo: the classes in order, the most probable first, and of each the surest object first.
+
+    `width` and `height` are those of the photo in pixels.
 
     `probabilities` says how logits became probabilities: by `"softmax"`, so that those of all classes sum to one, or
     by `"sigmoid"`, each on its own. `about` is what the localizer says of itself.
@@ -111,3 +115,8 @@ class Explanation:
     objects: tuple[Detection, ...]
     probabilities: str = "softmax"
     about: About = NOTHING_SAID
+
+    @property
+    def by_class(self) -> tuple[tuple[Detection, ...], ...]:
+        """The objects of each class, in the order of the classes; a class has at least one, the surest first."""
+        return tuple(tuple(mine) for _, mine in groupby(self.objects, attrgetter("index")))

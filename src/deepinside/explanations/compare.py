@@ -16,13 +16,13 @@ from deepinside.networks.classifier import Classifier
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """By rule, the gradient, or why the rule has no meaning here; by preset, the object found, none for a neuron."""
+    """By rule, the gradient, or why the rule has no meaning here; by preset, the objects found, none for a neuron."""
 
     rules: dict[str, Reconstruction | DeepInsideError]
-    presets: dict[str, Detection]
+    presets: dict[str, tuple[Detection, ...]]
 
 
-def compare(classifier: Classifier, photo: Photo, target: Target | None = None) -> Comparison:
+def compare(classifier: Classifier, photo: Photo, target: Target | None = None, *, objects: str = "all") -> Comparison:
     """A photo under all rules and presets.
 
     Args:
@@ -30,12 +30,14 @@ def compare(classifier: Classifier, photo: Photo, target: Target | None = None) 
         photo: what to look at.
         target: a `Neuron` or another score, or a class by index, WordNet id or name; by default the likeliest class, as
             the default preset has it.
+        objects: which objects of the class: `"all"`, or `"one"`, the surest.
 
     Raises `DeepInsideError` as `explain` and `reconstruct` do.
     """
     if callable(target):
         return Comparison(reconstruct_by_rules(classifier, photo, target), {})
-    first = explain(classifier, photo, target, top=1).objects[0]
+    first = explain(classifier, photo, target, top=1, objects=objects).objects
+    index = first[0].index
     others = [name for name in PRESETS if name != DEFAULT]
-    presets = {name: explain(classifier, photo, first.index, preset=name).objects[0] for name in others}
-    return Comparison(reconstruct_by_rules(classifier, photo, first.index), {DEFAULT: first, **presets})
+    presets = {name: explain(classifier, photo, index, preset=name, objects=objects).objects for name in others}
+    return Comparison(reconstruct_by_rules(classifier, photo, index), {DEFAULT: first, **presets})

@@ -6,18 +6,19 @@ photo -> views -> scores, gradients and maps, for several photos at a time -> cu
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, SupportsIndex
 
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from deepinside.core.errors import DeepInsideError
+from deepinside.core.errors import DeepInsideError, named
 from deepinside.core.images import Photo, as_photo, pixel_count, read
 from deepinside.core.results import Detection, Explanation, Saliency, Segmentation
 from deepinside.core.threads import in_batches
@@ -34,6 +35,8 @@ BATCH = 4
 MOST_PIXELS = 400_000_000  # of all photos in memory, of 4 bytes each; one photo alone may have 179 million
 # Classes of one photo, each with a map and a mask: with more, and several photos at once, they would fill the memory.
 MOST_CLASSES, FEW_CLASSES = 1000, 50
+# Which objects of each class are kept -> at most how many; None for all that the localizer finds.
+OBJECTS: Mapping[str, int | None] = MappingProxyType({"one": 1, "all": None})
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,9 @@ def explain(
     top: int = 5,
     preset: str | AnyLocalizer = DEFAULT,
     boxes: bool = True,
+    objects: str = "all",
 ) -> Explanation:
-    """What the classifier saw in a photo: its likeliest classes, each with saliency, mask and box in photo pixels.
+    """What the classifier saw in a photo: its likeliest classes, each with saliency and objects in photo pixels.
 
     Args:
         classifier: from `load` or `Classifier(...)`.
@@ -65,18 +69,19 @@ def explain(
         top: how many of the likeliest classes, at most as many as there are.
         preset: how objects are found, a localizer or its name: `"best"` is ours, `"paper"` the paper's own (Sect. 3.1
             and 3.2), and `Paper(layer=..., rule=...)` the paper's with maps of another layer or rectifier rule.
-        boxes: whether to segment; without, the result carries saliency alone.
+        boxes: whether to segment; without, the result carries saliency alone, once for each class.
+        objects: which objects of a class: `"all"`, one after the other and the surest first, or `"one"`, the surest.
 
     A class whose score depends on no position in particular gets the whole view as its box if other classes do not;
-    otherwise it is an error. Raises `DeepInsideError` for that, a photo that cannot be read, unknown classes, or scores
-    that are not finite.
+    otherwise it is an error. Raises `DeepInsideError` for that, a photo that cannot be read, unknown classes, presets
+    or choices of objects, or scores that are not finite.
     """
     _check(classifier)
-    localizer = localizer_of(preset)
+    localizer, most = localizer_of(preset), most_objects(objects, boxes)
     choice = choice_of(classifier, targets, top)
     photo = as_photo(photo)
     (seen,) = localizer.see(classifier, [localizer.views(classifier, photo)], [choice])
-    return _explanation(classifier, localizer, photo, seen, boxes)
+    return _explanation(classifier, localizer, photo, seen, most)
 
 
 def explain_each(
@@ -87,6 +92,7 @@ def explain_each(
     top: int = 5,
     preset: str | AnyLocalizer = DEFAULT,
     boxes: bool = True,
+    objects: str = "all",
 ) -> Iterator[Outcome]:
     """`explain` for every file, in order; a photo that fails gives its reason and the run goes on.
 
@@ -96,12 +102,22 @@ def explain_each(
     of a photo alone in the fifth digit, and now and then a box with them.
     """
     _check(classifier)
-    localizer = localizer_of(preset)
+    localizer, most = localizer_of(preset), most_objects(objects, boxes)
     choice = choice_of(classifier, targets, top)
-    work = partial(_outcomes, classifier, localizer, choice, boxes)
+    work = partial(_outcomes, classifier, localizer, choice, most)
     if (top if targets is None else len(listed(targets))) > FEW_CLASSES:
         return chain.from_iterable(map(work, ([path] for path in paths)))
     return in_batches(work, paths, BATCH, pixel_count, MOST_PIXELS)
+
+
+def most_objects(objects: str, boxes: bool = True) -> int | None:
+    """At most how many objects of a class are segmented; None for all. Raises `DeepInsideError` for an unknown value.
+
+    >>> most_objects("one"), most_objects("all"), most_objects("all", boxes=False)
+    (1, None, 0)
+    """
+    most = named(objects, OBJECTS, "a choice of objects")
+    return most if boxes else 0
 
 
 def choice_of(
@@ -141,9 +157,11 @@ def see_each(
 
 
 def detections(
-    classifier: Classifier, localizer: AnyLocalizer, seen: Seen, boxes: bool = True
+    classifier: Classifier, localizer: AnyLocalizer, seen: Seen, most: int | None = None
 ) -> tuple[Detection, ...]:
     """The objects of every class chosen, in the order of the classes, the surest object of a class first.
+
+    At most `most` of each class, all where it is None; with 0, saliency alone, once for each class.
 
     Raises `DeepInsideError` where labels and network disagree about the number of classes.
     """
@@ -161,7 +179,7 @@ def detections(
             segmentation=segmentation,
         )
         for k, index in enumerate(seen.classes)
-        for segmentation in (segmentations(localizer, seen, k, others) if boxes else (None,))
+        for segmentation in ((None,) if most == 0 else segmentations(localizer, seen, k, others)[:most])
     )
 
 
@@ -175,8 +193,10 @@ def _map_of(seen: Seen, k: int, found: Segmentation | None) -> Saliency:
     return found.own if found and found.own else Saliency(seen.frame, seen.maps[k])
 
 
-def _explanation(classifier: Classifier, localizer: AnyLocalizer, photo: Photo, seen: Seen, boxes: bool) -> Explanation:
-    found = detections(classifier, localizer, seen, boxes)
+def _explanation(
+    classifier: Classifier, localizer: AnyLocalizer, photo: Photo, seen: Seen, most: int | None
+) -> Explanation:
+    found = detections(classifier, localizer, seen, most)
     link = classifier.link(len(seen.logits))
     return Explanation(
         photo.name, photo.width, photo.height, classifier.name, name_of(localizer), found, link, localizer.about
@@ -192,7 +212,7 @@ def _check(classifier: Classifier) -> None:
 
 
 def _outcomes(
-    classifier: Classifier, localizer: AnyLocalizer, choice: Choice, boxes: bool, paths: Sequence[Path]
+    classifier: Classifier, localizer: AnyLocalizer, choice: Choice, most: int | None, paths: Sequence[Path]
 ) -> list[Outcome]:
     """A batch of files, from reading to masks."""
     photos = [read_or_reason(path) for path in paths]
@@ -205,7 +225,7 @@ def _outcomes(
             if isinstance(seen, DeepInsideError):
                 raise seen
             assert isinstance(photo, Photo)
-            outcomes.append(Outcome(path, photo, _explanation(classifier, localizer, photo, seen, boxes)))
+            outcomes.append(Outcome(path, photo, _explanation(classifier, localizer, photo, seen, most)))
         except DeepInsideError as error:
             outcomes.append(Outcome(path, error=error))
     return outcomes

@@ -92,7 +92,7 @@ def neuron_sheet(photo: Photo, seen: Reconstruction, model: str = "") -> Figure:
 def compare_sheet(
     photo: Photo,
     rules: Mapping[str, Reconstruction | DeepInsideError],
-    presets: Mapping[str, Detection],
+    presets: Mapping[str, Sequence[Detection]],
     model: str = "",
 ) -> Figure:
     """One photo under every rectifier rule, with its formula (Sect. 4), and under every preset.
@@ -100,7 +100,7 @@ def compare_sheet(
     Args:
         photo: the photo.
         rules: by rule, its gradient, or the reason why the rule is not defined for this network.
-        presets: by preset, the object that it found for the same class; none for a neuron.
+        presets: by preset, the objects that it found for the same class; none for a neuron.
         model: the name of the network.
     """
     titles = ("photo", *(RULES[rule].title for rule in rules))
@@ -191,11 +191,13 @@ def title(axes: Axes, name: str, number: str, size: float, width: float) -> None
 
 
 def _show_presets(
-    rows: Sequence[Sequence[Axes]], image: UInt8[np.ndarray, "rows columns 3"], presets: Mapping[str, Detection]
+    rows: Sequence[Sequence[Axes]],
+    image: UInt8[np.ndarray, "rows columns 3"],
+    presets: Mapping[str, Sequence[Detection]],
 ) -> None:
     """The map and the box of each preset, in pairs of panels; panels without a pair stay empty."""
     pairs = [(row[k], row[k + 1]) for row in rows for k in range(0, len(row) - 1, 2)]
-    for (left, right), (name, detection) in zip(pairs, presets.items(), strict=False):
+    for (left, right), (name, (detection, *_)) in zip(pairs, presets.items(), strict=False):
         frame = detection.frame.resized(image.shape[1], image.shape[0])
         _show_map(left, frame.map_to_photo(detection.map), frame)
         left.set_xlabel(f"preset {name}: saliency", fontsize=7.5)
