@@ -462,13 +462,15 @@ def fade(steps, strength, decay):
 def outline_of(mask):
     """The pixels (height, width) with a neighbor of the other label."""
     height, width = mask.shape
-    found = np.zeros((height, width), np.bool_)
+    found = np.empty((height, width), np.bool_)
     for y in range(height):
+        above, below = max(y - 1, 0), min(y + 1, height - 1)
         for x in range(width):
-            if x + 1 < width and mask[y, x] != mask[y, x + 1]:
-                found[y, x] = found[y, x + 1] = True
-            if y + 1 < height and mask[y, x] != mask[y + 1, x]:
-                found[y, x] = found[y + 1, x] = True
+            found[y, x] = (mask[y, x] != mask[above, x]) | (mask[y, x] != mask[below, x])
+        for x in range(width - 1):
+            found[y, x] |= mask[y, x] != mask[y, x + 1]
+        for x in range(1, width):
+            found[y, x] |= mask[y, x] != mask[y, x - 1]
     return found
 
 
@@ -480,7 +482,9 @@ def near(seeds, radius):
     The vertical distance of each pixel to the seeds of its column says how far to the sides it reaches.
     """
     height, width = seeds.shape
-    found = np.zeros((height, width), np.bool_)
+    if 0 < radius <= 1:
+        return seeds.copy()
+    found = np.empty((height, width), np.bool_)
     limit = min(math.ceil(min(radius, 1e6)), height)  # a column reaches no pixel from there on
     reach = np.empty(limit + 1, np.int32)
     reach[limit] = -1
@@ -488,7 +492,7 @@ def near(seeds, radius):
         reach[d] = min(math.ceil(math.sqrt(max(radius * radius - d * d, 0.0))), width)
         while math.sqrt(np.float64(reach[d]) ** 2 + d * d) >= radius:
             reach[d] -= 1
-    vertical = np.full((height, width), limit, np.int32)
+    vertical = np.empty((height, width), np.int32)
     for y in range(height):
         for x in range(width):
             above = limit if y == 0 else min(vertical[y - 1, x] + 1, limit)
@@ -521,42 +525,53 @@ def pack(free):
         for x in range(width):
             count += free[y, x]
     pixels, steps = np.empty((count, 2), np.int32), np.zeros((count + 2, 4), np.int32)
-    above = np.zeros(width, np.int32)  # the node of the pixel above, 0 if it is not free
+    lowest, rows = np.zeros(width, np.int32), np.full(width, -2, np.int32)  # of each column, the last node and its row
     i = 0
     for y in range(height):
-        left = 0
-        for x in range(width):
-            if not free[y, x]:
-                above[x] = left = 0
+        for start in range(0, width, 16):
+            end, some = min(start + 16, width), False
+            for x in range(start, end):
+                some |= free[y, x]
+            if not some:  # most of a large image
                 continue
-            i += 1
-            up = above[x]
-            pixels[i - 1, 0], pixels[i - 1, 1] = y, x
-            steps[i, LEFT], steps[i, RIGHT], steps[i, UP], steps[i, DOWN] = left - i, -i, up - i, -i
-            if left > 0:
-                steps[left, RIGHT] = i - left
-            if up > 0:
-                steps[up, DOWN] = i - up
-            above[x] = left = i
+            for x in range(start, end):
+                if free[y, x]:
+                    i += 1
+                    left = i - 1 if x > 0 and rows[x - 1] == y else 0
+                    up = lowest[x] if rows[x] == y - 1 else 0
+                    pixels[i - 1, 0], pixels[i - 1, 1] = y, x
+                    steps[i, LEFT], steps[i, RIGHT], steps[i, UP], steps[i, DOWN] = left - i, -i, up - i, -i
+                    if left > 0:
+                        steps[left, RIGHT] = 1
+                    if up > 0:
+                        steps[up, DOWN] = i - up
+                    lowest[x], rows[x] = i, y
     return pixels, steps
 
 
 @no_type_check
 @kernel
-def _edge(right, down, y, x, k):
-    """The capacity from (y, x) in direction k; 0 at the border."""
-    if k == LEFT:
-        return right[y, x - 1] if x > 0 else 0
-    if k == RIGHT:
-        return right[y, x] if x < right.shape[1] else 0
-    if k == UP:
-        return down[y - 1, x] if y > 0 else 0
-    return down[y, x] if y < down.shape[0] else 0
+def gather(terminal, right, down, pixels):
+    """The terminal capacities (n,) of pixels and their edges (n, 4) to all neighbors, from those of a grid."""
+    height, width = terminal.shape
+    own, edges = np.empty(len(pixels), np.int32), np.zeros((len(pixels), 4), np.int32)
+    for p in range(len(pixels)):
+        y, x = pixels[p, 0], pixels[p, 1]
+        own[p] = terminal[y, x]
+        if x > 0:
+            edges[p, LEFT] = right[y, x - 1]
+        if x + 1 < width:
+            edges[p, RIGHT] = right[y, x]
+        if y > 0:
+            edges[p, UP] = down[y - 1, x]
+        if y + 1 < height:
+            edges[p, DOWN] = down[y, x]
+    return own, edges
 
 
 @no_type_check
 @kernel
-def build_band(terminal, right, down, pixels, steps, mask, limit):
+def build_band(terminal, edges, pixels, steps, mask, limit):
     """The nodes of the free pixels; edges to fixed pixels of `mask` are added to the excess.
 
     Excess beyond what a pixel's edges can carry is cut off. Where the sum of excess still exceeds `limit`, all is
@@ -564,29 +579,30 @@ def build_band(terminal, right, down, pixels, steps, mask, limit):
     """
     moves = ((0, -1), (0, 1), (-1, 0), (1, 0))
     nodes = np.zeros((len(steps), WORDS), np.int32)
-    excess = np.zeros(len(steps), np.int64)
+    costs = np.empty(len(pixels), np.int64)
     total = 0
     for p in range(len(pixels)):
-        i, y, x = p + 1, pixels[p, 0], pixels[p, 1]
-        own, out = np.int64(terminal[y, x]), np.int64(0)
+        i, own, out = p + 1, np.int64(terminal[p]), np.int64(0)
         for k in range(4):
-            capacity = np.int64(_edge(right, down, y, x, k))
+            capacity = np.int64(edges[p, k])
             if steps[i, k] != -i:
                 nodes[i, k] = capacity
                 out += capacity
             elif capacity > 0:
-                own += capacity if mask[y + moves[k][0], x + moves[k][1]] else -capacity
-        excess[i] = -min(max(own, -out - 1), out + 1)
-        total += abs(excess[i])
+                own += capacity if mask[pixels[p, 0] + moves[k][0], pixels[p, 1] + moves[k][1]] else -capacity
+        costs[p] = own
+        total += min(abs(own), out + 1)
     shift = 0
     while total >> shift > limit:
         shift += 1
     half = (1 << shift) >> 1
-    for i in range(1, len(nodes) - 1):
-        nodes[i, EXCESS] = (abs(excess[i]) + half >> shift) * (1 if excess[i] > 0 else -1)
-        if shift > 0:
-            for k in range(4):
-                nodes[i, k] = nodes[i, k] + half >> shift
+    for p in range(len(pixels)):
+        i, out = p + 1, np.int64(0)
+        for k in range(4):
+            nodes[i, k] = np.int64(nodes[i, k]) + half >> shift
+            out += nodes[i, k]
+        amount = min(abs(costs[p]) + half >> shift, out + 1)  # one more than its edges fixes a label
+        nodes[i, EXCESS] = -amount if costs[p] > 0 else amount
     return nodes
 
 
@@ -600,18 +616,17 @@ def label(mask, pixels, distances):
 
 @no_type_check
 @kernel
-def band_units(terminal, right, down, pixels, steps, mask):
+def band_units(terminal, edges, pixels, steps, mask):
     """The energy of a mask in integer units: the free pixels and the edges that end at one, each edge once."""
     moves = ((0, -1), (0, 1), (-1, 0), (1, 0))
     total = np.int64(0)
     for p in range(len(pixels)):
         i, y, x = p + 1, pixels[p, 0], pixels[p, 1]
-        own = terminal[y, x]
+        own = np.int64(terminal[p])
         total += max(-own, 0) if mask[y, x] else max(own, 0)
         for k in range(4):
-            capacity = _edge(right, down, y, x, k)
-            if capacity > 0 and (k in (RIGHT, DOWN) or steps[i, k] == -i):
-                total += capacity if mask[y, x] != mask[y + moves[k][0], x + moves[k][1]] else 0
+            if edges[p, k] > 0 and (k in (RIGHT, DOWN) or steps[i, k] == -i):
+                total += edges[p, k] if mask[y, x] != mask[y + moves[k][0], x + moves[k][1]] else 0
     return total
 
 
@@ -619,15 +634,14 @@ def band_units(terminal, right, down, pixels, steps, mask):
 
 
 @no_type_check
-@summing_kernel
+@kernel
 def largest(array):
-    """The largest magnitude in an array; a NaN if it holds a NaN or an infinity."""
-    flat = array.reshape(-1)
-    most, spoiled = np.float32(0), np.float32(0)
-    for i in range(len(flat)):
-        most = max(most, abs(flat[i]))
-        spoiled += flat[i] * np.float32(0)
-    return most + spoiled
+    """The largest magnitude in a contiguous float32 array; infinity or a NaN if it holds either."""
+    bits = array.reshape(-1).view(np.int32)
+    most = np.int32(0)
+    for i in range(len(bits)):  # without its sign, a number is the larger, the larger its bits
+        most = max(most, bits[i] & np.int32(0x7FFFFFFF))
+    return np.int32(most).view(np.float32)
 
 
 @no_type_check
@@ -637,33 +651,43 @@ def mean_step(image):
     height, width = image.shape[:2]
     total = 0.0
     for y in range(height):
-        row = image[y].reshape(-1)
-        for x in range(3 * (width - 1)):
-            total += np.float64(row[x + 3] - row[x]) ** 2
-    for y in range(height - 1):
-        row, below = image[y].reshape(-1), image[y + 1].reshape(-1)
-        for x in range(3 * width):
-            total += np.float64(below[x] - row[x]) ** 2
+        row, below, across = image[y].reshape(-1), image[min(y + 1, height - 1)].reshape(-1), np.float32(0)
+        for x in range(len(row) - 3):
+            across += (row[x + 3] - row[x]) * (row[x + 3] - row[x])
+        for x in range(len(row)):
+            across += (below[x] - row[x]) * (below[x] - row[x])
+        total += across
     return total / max(height * (width - 1) + (height - 1) * width, 1)
 
 
 @no_type_check
 @kernel
-def halve(image, odds, mask):
-    """Image and odds at half the size, averaged, the label of most of each 2 x 2 pixels, and where labels are mixed."""
+def halve(image, odds, mask, mixed):
+    """Image and odds at half the size, averaged, the label of most of each 2 x 2 pixels, and where labels are mixed.
+
+    At the border of an odd size, the last row or column counts twice.
+    """
     height, width = mask.shape
     size = (height + 1) // 2, (width + 1) // 2
     colors, means = np.empty((*size, 3), np.float32), np.empty(size, np.float32)
-    labels, mixed = np.empty(size, np.bool_), np.empty(size, np.bool_)
+    labels, both = np.empty(size, np.bool_), np.empty(size, np.bool_)
+    quarter, sums = np.float32(0.25), np.empty(3 * width, np.float32)
     for y in range(size[0]):
+        a, b = 2 * y, min(2 * y + 1, height - 1)
+        one, other = image[a].reshape(-1), image[b].reshape(-1)
+        for x in range(3 * width):
+            sums[x] = quarter * (one[x] + other[x])
         for x in range(size[1]):
-            a, b, c, d = 2 * y, min(2 * y + 1, height - 1), 2 * x, min(2 * x + 1, width - 1)
+            c, d = 2 * x, min(2 * x + 1, width - 1)
             for k in range(3):
-                colors[y, x, k] = (image[a, c, k] + image[a, d, k] + image[b, c, k] + image[b, d, k]) * np.float32(0.25)
-            means[y, x] = (odds[a, c] + odds[a, d] + odds[b, c] + odds[b, d]) * np.float32(0.25)
+                colors[y, x, k] = sums[3 * c + k] + sums[3 * d + k]
+        for x in range(size[1]):
+            c, d = 2 * x, min(2 * x + 1, width - 1)
+            means[y, x] = (odds[a, c] + odds[a, d] + odds[b, c] + odds[b, d]) * quarter
             count = int(mask[a, c]) + int(mask[a, d]) + int(mask[b, c]) + int(mask[b, d])
-            labels[y, x], mixed[y, x] = count >= 2, 0 < count < 4
-    return colors, means, labels, mixed
+            labels[y, x], both[y, x] = count >= 2, (count > 0) & (count < 4)
+            both[y, x] |= mixed[a, c] | mixed[a, d] | mixed[b, c] | mixed[b, d]
+    return colors, means, labels, both
 
 
 @no_type_check
@@ -671,25 +695,44 @@ def halve(image, odds, mask):
 def double(mask, height, width):
     """A mask at twice the size, cropped to height and width."""
     found = np.empty((height, width), np.bool_)
-    for y in range(height):
-        for x in range(width):
-            found[y, x] = mask[y >> 1, x >> 1]
+    for y in range(0, height, 2):
+        for x in range(width // 2):
+            found[y, 2 * x] = found[y, 2 * x + 1] = mask[y >> 1, x]
+        if width % 2 == 1:
+            found[y, width - 1] = mask[y >> 1, width >> 1]
+        if y + 1 < height:
+            found[y + 1] = found[y]
     return found
 
 
 @no_type_check
 @kernel
-def sample(image, mask, value, most):
-    """The colors of at most that many pixels with a label, evenly spaced in reading order, as planes (3, n)."""
-    height, width = mask.shape
+def _count(mask, value, stride):
+    """How many pixels of every `stride`-th row have a label."""
     total = 0
-    for y in range(height):
-        for x in range(width):
+    for y in range(0, mask.shape[0], stride):
+        for x in range(mask.shape[1]):
             total += mask[y, x] == value
+    return total
+
+
+@no_type_check
+@kernel
+def sample(image, mask, value, most):
+    """The colors of at most that many pixels with a label, evenly spaced in reading order, as planes (3, n).
+
+    Where pixels abound, only some rows are looked at.
+    """
+    height, width = mask.shape
+    stride = max(1, height * width // (16 * most))
+    total = _count(mask, value, stride)
+    if total < most and stride > 1:
+        stride = 1
+        total = _count(mask, value, stride)
     n = min(total, most)
     planes = np.empty((3, n))
     rank, k, chosen = 0, 0, total // (2 * n) if n > 0 else -1
-    for y in range(height):
+    for y in range(0, height, stride):
         for x in range(width):
             if mask[y, x] == value:
                 if rank == chosen:
@@ -713,45 +756,79 @@ def colors_at(image, pixels):
 
 @no_type_check
 @kernel
+def _log(x):
+    """The natural logarithm of a normal x > 0 to an error of 1e-11, as `_exp` without branches or calls.
+
+    x = 2^n m with m from sqrt(1/2) to sqrt(2), and log(m) is the series of 2 artanh(s), s = (m - 1) / (m + 1).
+    """
+    bits = np.float64(x).view(np.int64)
+    n = (bits - 0x3FE6A09E667F3BCD) >> 52  # the bits of sqrt(1/2)
+    m = np.int64(bits - (n << 52)).view(np.float64)
+    s = (m - 1) / (m + 1)
+    q = s * s
+    series = 1 / 3 + q * (1 / 5 + q * (1 / 7 + q * (1 / 9 + q * (1 / 11 + q * (1 / 13)))))
+    return n * 0.6931471805599453 + 2 * s * (1 + q * series)
+
+
+@no_type_check
+@kernel
 def log_ratio(background, foreground, uniform, clip):
     """The log ratio of two densities (n,), each with a share of a uniform one, within -clip and clip."""
     ratio = np.empty(len(background))
     for i in range(len(ratio)):
-        ratio[i] = (uniform + (1 - uniform) * foreground[i]) / (uniform + (1 - uniform) * background[i])
-    for i in range(len(ratio)):
-        ratio[i] = min(max(math.log(ratio[i]), -clip), clip)
+        one, other = uniform + (1 - uniform) * foreground[i], uniform + (1 - uniform) * background[i]
+        ratio[i] = min(max(_log(one / other), -clip), clip)
     return ratio
 
 
 @no_type_check
 @kernel
-def _border(image, y, x, below, beside, strength, decay):
-    """The integer cost of different labels at two pixels, less where their colors differ."""
-    r, g, b = (
-        image[y, x, 0] - image[below, beside, 0],
-        image[y, x, 1] - image[below, beside, 1],
-        image[y, x, 2] - image[below, beside, 2],
-    )
-    return math.floor(0.5 + strength * _exp(max(-decay * np.float64(r * r + g * g + b * b), -600.0)))
+def label_units(odds, by_color, pixels, color, prior):
+    """What labeling each pixel background costs more than foreground, in integer units (n,)."""
+    units = np.empty(len(pixels), np.int32)
+    for p in range(len(pixels)):
+        units[p] = math.floor(0.5 + color * by_color[p] + prior * odds[pixels[p, 0], pixels[p, 1]])
+    return units
 
 
 @no_type_check
 @kernel
-def fill_terms(image, odds, pixels, steps, by_color, weights, decay, scale, terminal, right, down):
-    """Write the integer costs of the free pixels and of the edges that end at one.
+def _step(image, y, x, below, beside):
+    """The squared color difference of two pixels."""
+    r, g = image[y, x, 0] - image[below, beside, 0], image[y, x, 1] - image[below, beside, 1]
+    b = image[y, x, 2] - image[below, beside, 2]
+    return np.float64(r * r + g * g + b * b)
 
-    `weights` are those of the odds by color (n,), of the coarse odds (height, width), and of a border.
-    """
-    height, width = odds.shape
-    color, prior, strength = weights[0] * scale, weights[1] * scale, weights[2] * scale
-    for p in range(len(pixels)):
-        i, y, x = p + 1, pixels[p, 0], pixels[p, 1]
-        terminal[y, x] = math.floor(0.5 + color * by_color[p] + prior * odds[y, x])
+
+@no_type_check
+@kernel
+def border_units(image, pixels, steps, strength, decay):
+    """What a border to each of four neighbors costs, in integer units (n, 4), less where colors differ; as `fade`."""
+    height, width = image.shape[:2]
+    n = len(pixels)
+    costs = np.zeros((2, n))  # to the right and to the lower neighbor
+    for p in range(n):
+        y, x = pixels[p, 0], pixels[p, 1]
         if x + 1 < width:
-            right[y, x] = _border(image, y, x, y, x + 1, strength, decay)
+            costs[0, p] = _step(image, y, x, y, x + 1)
         if y + 1 < height:
-            down[y, x] = _border(image, y, x, y + 1, x, strength, decay)
-        if x > 0 and steps[i, LEFT] == -i:
-            right[y, x - 1] = _border(image, y, x - 1, y, x, strength, decay)
-        if y > 0 and steps[i, UP] == -i:
-            down[y - 1, x] = _border(image, y - 1, x, y, x, strength, decay)
+            costs[1, p] = _step(image, y, x, y + 1, x)
+    fade(costs, strength, decay)
+    edges = np.zeros((n, 4), np.int32)
+    for p in range(n):
+        i, y, x = p + 1, pixels[p, 0], pixels[p, 1]
+        if x + 1 < width:
+            edges[p, RIGHT] = math.floor(0.5 + costs[0, p])
+        if y + 1 < height:
+            edges[p, DOWN] = math.floor(0.5 + costs[1, p])
+        if steps[i, LEFT] != -i:
+            edges[p, LEFT] = edges[p + steps[i, LEFT], RIGHT]
+        elif x > 0:
+            faded = strength * _exp(max(-decay * _step(image, y, x - 1, y, x), -600.0))
+            edges[p, LEFT] = math.floor(0.5 + faded)
+        if steps[i, UP] != -i:
+            edges[p, UP] = edges[p + steps[i, UP], DOWN]
+        elif y > 0:
+            faded = strength * _exp(max(-decay * _step(image, y - 1, x, y, x), -600.0))
+            edges[p, UP] = math.floor(0.5 + faded)
+    return edges

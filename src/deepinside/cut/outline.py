@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.cut import kernels
-from deepinside.cut.graphcut import EDGE_LIMIT, TERMINAL_LIMIT, Capacities, Cut, Mixture, energy, quantize, solve
+from deepinside.cut.graphcut import EDGE_LIMIT, TERMINAL_LIMIT, Cut, Mixture, energy, quantize, solve
 
 Mixtures = tuple[Mixture, Mixture]  # of the background, of the foreground
 
@@ -34,10 +34,10 @@ class OutlineOptions:
 
     band: float = 0.2  # on each side of the coarse outline, in multiples of the square root of the mask's area
     coarsest: int = 128  # pixels a side at which the wide band is cut; larger images are halved until they fit
-    narrow: float = 4.0  # pixels on each side of the outline found so far that are free at each finer resolution
+    narrow: float = 2.0  # pixels on each side of the outline found so far that are free at each finer resolution
     components: int = 5  # Gaussians in each of the two mixtures
     color: float = 1.0  # weight of the log odds by color
-    prior: float = 0.3  # weight of the coarse log odds
+    prior: float = 0.3  # weight of the coarse log odds, which take the mask's side where color says nothing
     smoothness: float = 20.0  # cost of a border between two pixels of equal color
     contrast: float = 2.0  # squared color difference, in multiples of its mean, at which a border is e times cheaper
     rounds: int = 2  # cuts of the wide band, each but the first with mixtures of the labels before it (Rother 2004)
@@ -47,6 +47,18 @@ class OutlineOptions:
     iterations: int = 5  # rounds of expectation-maximization at first
     updates: int = 2  # the same for each later cut, from the mixture before
     covariance_floor: float = 1e-4  # added to each variance: a standard deviation of 2.5 gray levels
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not value >= LEAST.get(name, 0) or (name in POSITIVE and not value > 0) or not np.isfinite(value):
+                least = "a number above 0" if name in POSITIVE else f"{LEAST.get(name, 0)} or more"
+                raise DeepInsideError(f"OutlineOptions: expected {name} to be {least}, got {value}")
+        if self.uniform >= 1:
+            raise DeepInsideError(f"OutlineOptions: expected uniform to be a share below 1, got {self.uniform}")
+
+
+LEAST = {"components": 1, "coarsest": 1, "rounds": 1, "samples": 1}  # of the others, 0
+POSITIVE = {"narrow", "contrast", "clip", "uniform", "covariance_floor"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,16 +78,20 @@ class _Level:
     image: np.ndarray  # (height, width, 3)
     odds: np.ndarray  # (height, width)
     mask: np.ndarray  # (height, width), the coarse mask
-    outline: np.ndarray  # (height, width), pixels at the coarse outline
+    mixed: np.ndarray  # (height, width), where a pixel stands for pixels of both labels
     size: int  # of a pixel, in pixels of the image
+    decay: float  # of the cost of a border per squared color difference
 
 
 @dataclass(frozen=True, eq=False)
 class _Band:
-    """The free pixels and the steps between them; see `kernels.pack`."""
+    """The energy in integers of n free pixels and of the edges that end at one; see `kernels.pack`."""
 
-    pixels: np.ndarray
-    steps: np.ndarray
+    pixels: np.ndarray  # (n, 2)
+    steps: np.ndarray  # (n + 2, 4)
+    terminal: np.ndarray  # (n,), as in `Capacities`
+    edges: np.ndarray  # (n, 4), to the left, right, upper and lower neighbor
+    scale: float  # units of a nat
 
 
 def trace(
@@ -102,20 +118,22 @@ def trace(
     array([8, 8, 8, 8, 8, 8, 0, 0, 0, 0, 0, 0])
     """
     options = options or OutlineOptions()
-    image, odds, most = _checked(image, odds, options)
+    image, odds, mask, most = _checked(image, odds, mask)
     width = options.band * float(np.sqrt(np.count_nonzero(mask)))
-    levels = _levels(_Level(image, odds, mask, kernels.outline_of(mask), 1), width, options)
-    level = levels[-1]
-    wide = free = kernels.near(level.outline, width / level.size)
-    found = Outline(level.mask.copy(), 0.0, free, None)
+    if mask.all() or not mask.any() or not width > 0:
+        return Outline(mask.copy(), 0.0, np.zeros_like(mask), None)
+    levels = _levels(_Level(image, odds, mask, np.zeros_like(mask), 1, _decay(image, options)), width, options)
+    level = levels.pop()
+    wide = free = kernels.near(kernels.outline_of(level.mask) | level.mixed, width / level.size)
+    found = Outline(level.mask, 0.0, free, None)
     for _ in range(options.rounds):
-        found = _cut(level, found, free, most, options)
-    for level in reversed(levels[:-1]):
+        found = _cut(level, found, most, options)
+    for level in reversed(levels):
         height, width = level.mask.shape
         free = kernels.near(kernels.outline_of(found.mask), options.narrow / 2) & wide
         free, wide = kernels.double(free, height, width), kernels.double(wide, height, width)
         found = Outline(kernels.double(found.mask, height, width), 0.0, free, found.mixtures)
-        found = _cut(level, found, free, most, options)
+        found = _cut(level, found, most, options)
     return found
 
 
@@ -136,15 +154,16 @@ def terms(
     `energy_gap(found.mask, *terms(image, odds, found.mixtures))` is 0 if no mask is better than the one it found.
     """
     options = options or OutlineOptions()
-    image, odds, most = _checked(image, odds, options)
-    all_free = _Band(*kernels.pack(np.ones(odds.shape, np.bool_)))
-    level = _Level(image, odds, np.zeros(odds.shape, bool), np.zeros(odds.shape, bool), 1)
-    found = _capacities(level, all_free, mixtures, most, options)
+    height, width = odds.shape
+    image, odds, everywhere, most = _checked(image, odds, np.ones((height, width), np.bool_))
+    level = _Level(image, odds, everywhere, everywhere, 1, _decay(image, options))
+    found = _band(level, everywhere, mixtures, most, options)
+    terminal, edges = found.terminal.reshape(height, width), found.edges.reshape(height, width, 4)
     return (
-        np.maximum(found.terminal, 0) / found.scale,
-        np.maximum(-found.terminal, 0) / found.scale,
-        found.right / found.scale,
-        found.down / found.scale,
+        np.maximum(terminal, 0) / found.scale,
+        np.maximum(-terminal, 0) / found.scale,
+        edges[:, :-1, kernels.RIGHT] / found.scale,
+        edges[:-1, :, kernels.DOWN] / found.scale,
     )
 
 
@@ -175,12 +194,27 @@ def banded_cut(
         free: the pixels whose labels are free.
         mask: the labels of the others.
 
-    The mask is the smallest of those of minimum energy. The energy is that of the full grid, in the same integers as
-    that of `minimum_cut`, so that the two can be compared. Raises as `minimum_cut` does.
+    The mask is the smallest of those of minimum energy, and that of `minimum_cut` where it agrees with the fixed
+    labels. The energy is that of the full grid, in the same integers as that of `minimum_cut`, so that the two can be
+    compared. (The flow is of integers that are coarser by a power of two if otherwise the edges to fixed pixels
+    exceeded an int32.) Raises `DeepInsideError` as `minimum_cut` does, and for any infinite cost.
+
+    >>> background, foreground, right = np.full((1, 5), 2.0), np.zeros((1, 5)), np.ones((1, 4))
+    >>> free, mask = np.array([[0, 1, 1, 0, 0]], bool), np.zeros((1, 5), bool)  # all would rather be foreground
+    >>> cut = banded_cut(background, foreground, right, np.zeros((0, 5)), free, mask)
+    >>> cut.mask.astype(int), cut.energy
+    (array([[0, 1, 1, 0, 0]]), 8.0)
+    >>> energy_gap(cut.mask, background, foreground, right, np.zeros((0, 5)))
+    8.0
     """
     full = quantize(background_cost, foreground_cost, right, down)
-    found = mask.copy()
-    _solve(full, _Band(*kernels.pack(free)), found)
+    if not np.isfinite(background_cost).all() or not np.isfinite(foreground_cost).all():
+        raise DeepInsideError("expected finite costs, got an infinite one: fix labels by `free` and `mask` instead")
+    if free.shape != full.terminal.shape or mask.shape != free.shape:
+        raise DeepInsideError(f"expected free and mask {full.terminal.shape}, got {free.shape} and {mask.shape}")
+    pixels, steps = kernels.pack(free)
+    terminal, edges = kernels.gather(full.terminal, full.right, full.down, pixels)
+    found = _solve(_Band(pixels, steps, terminal, edges, full.scale), mask)
     return Cut(found, energy(found, full))
 
 
@@ -199,41 +233,49 @@ def energy_gap(
 # ----------------------------------------------------------------------------------------------------------- helpers
 
 
-def _checked(image: np.ndarray, odds: np.ndarray, options: OutlineOptions) -> tuple[np.ndarray, np.ndarray, float]:
-    """The image and the odds as the kernels take them, and the largest magnitude of the odds."""
+def _checked(image: np.ndarray, odds: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """All three as the kernels take them, and the largest magnitude of the odds."""
+    if image.shape != (*mask.shape, 3) or odds.shape != mask.shape:
+        raise DeepInsideError(
+            "expected image (height, width, 3), odds (height, width) and mask (height, width), got "
+            f"{image.shape}, {odds.shape} and {mask.shape}: resize the odds and the mask to the image"
+        )
     image, odds = (np.ascontiguousarray(array, np.float32) for array in (image, odds))
-    if np.isnan(kernels.largest(image)):
+    if not np.isfinite(kernels.largest(image)):
         raise DeepInsideError("image: expected RGB in [0, 1], got a NaN or an infinity; replace such pixels first")
     most = float(kernels.largest(odds))
-    if np.isnan(most):
+    if not np.isfinite(most):
         raise DeepInsideError("odds: expected finite log odds, got a NaN or an infinity; clip them first")
-    return image, odds, most
+    return image, odds, np.ascontiguousarray(mask, np.bool_), most
 
 
 def _levels(finest: _Level, width: float, options: OutlineOptions) -> list[_Level]:
-    """The problem at full resolution and at halves of it, while the band stays wide enough to be worth it."""
+    """The problem at full resolution and at halves of it, while a band of that width is worth it."""
     levels = [finest]
-    while max(levels[-1].mask.shape) > options.coarsest and width >= 2 * options.narrow * 2 * levels[-1].size:
-        image, odds, mask, mixed = kernels.halve(levels[-1].image, levels[-1].odds, levels[-1].mask)
+    while max(levels[-1].mask.shape) > options.coarsest and width >= 4 * options.narrow * levels[-1].size:
+        finer = levels[-1]
+        image, odds, mask, mixed = kernels.halve(finer.image, finer.odds, finer.mask, finer.mixed)
         if mask.all() or not mask.any():
             break
-        levels.append(_Level(image, odds, mask, kernels.outline_of(mask) | mixed, 2 * levels[-1].size))
+        levels.append(_Level(image, odds, mask, mixed, 2 * finer.size, _decay(image, options)))
     return levels
 
 
-def _cut(level: _Level, before: Outline, free: np.ndarray, most: float, options: OutlineOptions) -> Outline:
+def _decay(image: np.ndarray, options: OutlineOptions) -> float:
+    mean = kernels.mean_step(image)
+    return 1 / (options.contrast * mean) if mean > 0 else 0.0
+
+
+def _cut(level: _Level, before: Outline, most: float, options: OutlineOptions) -> Outline:
     """Fit the mixtures to the labels found so far, and choose the free labels anew."""
-    if not free.any() or before.mask.all() or not before.mask.any():
+    mask, free = before.mask, before.free
+    if not free.any() or mask.all() or not mask.any():
         return before
     mixtures = _mixtures(level.image, before, options)
-    chosen = _Band(*kernels.pack(free))
-    capacities = _capacities(level, chosen, mixtures, most, options)
-    mask = before.mask.copy()
-    _solve(capacities, chosen, mask)
-    units = kernels.band_units(
-        capacities.terminal, capacities.right, capacities.down, chosen.pixels, chosen.steps, mask
-    )
-    return Outline(mask, float(units) / capacities.scale, free, mixtures)
+    band = _band(level, free, mixtures, most, options)
+    found = _solve(band, mask)
+    units = kernels.band_units(band.terminal, band.edges, band.pixels, band.steps, found)
+    return Outline(found, float(units) / band.scale, free, mixtures)
 
 
 def _mixtures(image: np.ndarray, before: Outline, options: OutlineOptions) -> Mixtures:
@@ -253,24 +295,18 @@ def _mixtures(image: np.ndarray, before: Outline, options: OutlineOptions) -> Mi
     return found[0], found[1]
 
 
-def _capacities(level: _Level, chosen: _Band, mixtures: Mixtures, most: float, options: OutlineOptions) -> Capacities:
-    """The energy in integers, of the free pixels and the edges that end at one; all else is left undefined."""
-    height, width = level.odds.shape
-    colors = kernels.colors_at(level.image, chosen.pixels)
+def _band(level: _Level, free: np.ndarray, mixtures: Mixtures, most: float, options: OutlineOptions) -> _Band:
+    """The energy of the free pixels in integers."""
+    pixels, steps = kernels.pack(free)
+    colors = kernels.colors_at(level.image, pixels)
     densities = [kernels.mixture_density(colors, each.weights, each.means, each.covariances) for each in mixtures]
     by_color = kernels.log_ratio(*densities, options.uniform, options.clip)
-    # The cost of a border grows with its length, and that of a label with an area.
+    # The cost of a border grows with its length, and that of labels with their area.
     smoothness = options.smoothness / level.size
-    scale = _scale(height * width * (options.color * options.clip + options.prior * most), smoothness)
-    mean = kernels.mean_step(level.image)
-    decay = 1 / (options.contrast * mean) if mean > 0 else 0.0
-    terminal = np.empty((height, width), np.int32)
-    right, down = np.empty((height, width - 1), np.int32), np.empty((height - 1, width), np.int32)
-    weights = np.array([options.color, options.prior, smoothness])
-    kernels.fill_terms(
-        level.image, level.odds, chosen.pixels, chosen.steps, by_color, weights, decay, scale, terminal, right, down
-    )
-    return Capacities(terminal, right, down, scale, 0.0)
+    scale = _scale(free.size * (options.color * options.clip + options.prior * most), smoothness)
+    terminal = kernels.label_units(level.odds, by_color, pixels, options.color * scale, options.prior * scale)
+    edges = kernels.border_units(level.image, pixels, steps, smoothness * scale, level.decay)
+    return _Band(pixels, steps, terminal, edges, scale)
 
 
 def _scale(largest_total: float, largest_edge: float) -> float:
@@ -279,12 +315,11 @@ def _scale(largest_total: float, largest_edge: float) -> float:
     return float(2.0 ** np.floor(np.log2(min(limits))))
 
 
-def _solve(capacities: Capacities, chosen: _Band, mask: np.ndarray) -> None:
-    """Write the labels of minimum energy to the free pixels of a mask."""
-    if len(chosen.pixels) == 0:
-        return
-    nodes = kernels.build_band(
-        capacities.terminal, capacities.right, capacities.down, chosen.pixels, chosen.steps, mask, TERMINAL_LIMIT
-    )
-    kernels.match_chains(nodes, 0, chosen.steps)
-    kernels.label(mask, chosen.pixels, kernels.drain(nodes, 0, chosen.steps))
+def _solve(band: _Band, mask: np.ndarray) -> np.ndarray:
+    """The labels of minimum energy of the free pixels, and of the mask for the others."""
+    found = mask.copy()
+    if len(band.pixels) > 0:
+        nodes = kernels.build_band(band.terminal, band.edges, band.pixels, band.steps, mask, TERMINAL_LIMIT)
+        kernels.match_chains(nodes, 0, band.steps)
+        kernels.label(found, band.pixels, kernels.drain(nodes, 0, band.steps))
+    return found
