@@ -29,25 +29,27 @@ MASKS = arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40)))
 LABELS = {281: "tabby", 0: 'cup & "saucer" <hot>: ünï 猫 😀', 7: "crane", 8: "crane"}
 
 
-def detection(index: int, mask: np.ndarray, frame: Frame, label: str | None = None) -> Detection:
+def detection(
+    index: int, mask: np.ndarray, frame: Frame, label: str | None = None, confidence: float = 0.75
+) -> Detection:
     empty = np.zeros_like(mask)
     label = LABELS.get(index, f"c{index}") if label is None else label
-    found = Segmentation(frame, mask, mask, empty, 0.0)
+    found = Segmentation(frame, mask, mask, empty, 0.0, confidence=confidence)
     return Detection(index, label, f"n{index:08d}", 1.5, 0.1 + index / 1000, frame, mask.astype(np.float32), found)
 
 
 def explanation(path: Path, classes=(281,), seed: int = 0) -> Explanation:
-    """Masks of one blob each, on a small grid over the central square of the photo."""
+    """Masks of one blob each, on a small grid over the central square of the photo. A class may stand there twice."""
     photo = read(path)
     frame = Frame.center(photo.width, photo.height, width=14, height=14)
     generator = np.random.default_rng(seed)
     objects = []
-    for index in classes:
+    for number, index in enumerate(classes):
         mask = np.zeros((14, 14), dtype=bool)
         y, x = generator.integers(0, 9, 2)
         mask[y : y + 5, x : x + 4] = generator.random((5, 4)) < 0.7
         mask[y, x] = True
-        objects.append(detection(index, mask, frame))
+        objects.append(detection(index, mask, frame, confidence=0.75 / (1 + number)))
     return Explanation(str(path), photo.width, photo.height, "lite0", "paper", tuple(objects))
 
 
@@ -72,7 +74,7 @@ def photos(tmp_path):
     return folder
 
 
-def items_of(folder: Path, classes=(281, 0)):
+def items_of(folder: Path, classes=(281, 281, 0)):
     return [(path, name, explanation(path, classes, seed)) for seed, (path, name) in enumerate(find_photos([folder]))]
 
 
@@ -154,7 +156,8 @@ def test_coco_is_read_by_pycocotools(photos, tmp_path, capsys):
             assert annotation["bbox"] == [x0, y0, x1 - x0, y1 - y0]
             assert annotation["area"] == expected.mask.sum()
             assert annotation["category_id"] == expected.index
-            assert annotation["score"] == expected.probability
+            assert annotation["score"] == expected.probability * expected.confidence
+            assert (annotation["probability"], annotation["confidence"]) == (expected.probability, expected.confidence)
             assert annotation["iscrowd"] == 0
 
 
@@ -168,7 +171,7 @@ def test_coco_is_read_by_torchvision_and_scores_perfectly_against_itself(photos,
     (folder,) = export(items, tmp_path / "out", "coco")
     data = torchvision.datasets.CocoDetection(photos, folder / "annotations.json")
     assert len(data) == len(items)
-    assert all(len(targets) == 2 for _, targets in data)
+    assert all(len(targets) == 3 for _, targets in data)
     results = data.coco.loadRes(data.coco.dataset["annotations"])
     for kind in ("bbox", "segm"):
         evaluation = COCOeval(data.coco, results, kind)
@@ -198,7 +201,9 @@ def test_voc_is_read_by_torchvision_with_pixels_from_one_to_the_last_inside(phot
                 bounds = {"xmin": x0 + 1, "ymin": y0 + 1, "xmax": x1, "ymax": y1}
                 assert {key: int(value) for key, value in found["bndbox"].items()} == bounds
                 assert found["name"] == expected.label
-                assert float(found["score"]) == expected.probability
+                assert float(found["score"]) == expected.probability * expected.confidence
+                assert float(found["probability"]) == expected.probability
+                assert float(found["confidence"]) == expected.confidence
 
 
 def test_voc_file_name_is_the_picture_beside_it(photos, tmp_path):
@@ -234,7 +239,7 @@ def read_yolo(folder: Path):
 
 
 def test_yolo_is_read_as_ultralytics_reads_it(photos, tmp_path):
-    items = items_of(photos, classes=(281, 0))
+    items = items_of(photos)
     (folder,) = export(items, tmp_path / "out" / "images", "yolo")
     found = read_yolo(folder)
     by_size = {(seen.width, seen.height): seen for _, _, seen in items}
@@ -343,28 +348,35 @@ def test_label_studio_tasks_hold_boxes_in_percent_and_masks(photos, tmp_path):
     assert config.find("Image").attrib == {"name": "image", "value": "$image"}
     assert len(tasks) == len(items)
     for task, (_, _, seen) in zip(tasks, items, strict=True):
-        assert len(task["predictions"]) == len(seen.objects)
-        for prediction, expected in zip(task["predictions"], seen.objects, strict=True):
-            assert prediction["score"] == expected.probability
+        assert len(task["predictions"]) == len(seen.by_class) == 2, "alternatives"
+        for prediction, objects in zip(task["predictions"], seen.by_class, strict=True):
+            assert prediction["score"] == objects[0].probability
             assert prediction["model_version"] == "lite0 paper"
-            box, brush = prediction["result"]
-            for result in (box, brush):
-                assert result["to_name"] == "image"
-                assert (result["original_width"], result["original_height"]) == (seen.width, seen.height)
-                control = controls[result["from_name"]]
-                assert control.tag.lower() == result["type"]
-                assert result["value"][result["type"]] == [expected.label]
-                assert expected.label in [label.get("value") for label in control]
-            value, (x0, y0, x1, y1) = box["value"], corners(expected)
-            pixels = (
-                value["x"] * seen.width / 100,
-                value["y"] * seen.height / 100,
-                (value["x"] + value["width"]) * seen.width / 100,
-                (value["y"] + value["height"]) * seen.height / 100,
-            )
-            assert pixels == pytest.approx((x0, y0, x1, y1), abs=1e-9)
-            decoded = slow_brush_decode(brush["value"]["rle"], seen.height, seen.width)
-            assert np.array_equal(decoded, expected.mask)
+            assert len({result["id"] for result in prediction["result"]}) == 2 * len(objects)
+            pairs = zip(prediction["result"][::2], prediction["result"][1::2], strict=True)
+            for (box, brush), expected in zip(pairs, objects, strict=True):
+                check_regions(box, brush, expected, seen, controls)
+
+
+def check_regions(box, brush, expected, seen, controls):
+    for result in (box, brush):
+        assert result["to_name"] == "image"
+        assert result["score"] == expected.confidence
+        assert (result["original_width"], result["original_height"]) == (seen.width, seen.height)
+        control = controls[result["from_name"]]
+        assert control.tag.lower() == result["type"]
+        assert result["value"][result["type"]] == [expected.label]
+        assert expected.label in [label.get("value") for label in control]
+    value, (x0, y0, x1, y1) = box["value"], corners(expected)
+    pixels = (
+        value["x"] * seen.width / 100,
+        value["y"] * seen.height / 100,
+        (value["x"] + value["width"]) * seen.width / 100,
+        (value["y"] + value["height"]) * seen.height / 100,
+    )
+    assert pixels == pytest.approx((x0, y0, x1, y1), abs=1e-9)
+    decoded = slow_brush_decode(brush["value"]["rle"], seen.height, seen.width)
+    assert np.array_equal(decoded, expected.mask)
 
 
 def test_label_studio_addresses_lead_to_the_photos(photos, tmp_path):
@@ -394,9 +406,34 @@ def test_mask_pictures_are_the_masks_and_the_index_describes_them(photos, tmp_pa
             assert np.array_equal(np.asarray(picture), seen.mask * np.uint8(255))
         assert (row["photo"], row["path"]) == (name.as_posix(), str(path))
         assert (row["label"], row["wnid"], int(row["index"])) == (seen.label, seen.wnid, seen.index)
-        assert float(row["probability"]) == seen.probability
+        assert (float(row["probability"]), float(row["confidence"])) == (seen.probability, seen.confidence)
         assert tuple(int(row[key]) for key in ("x0", "y0", "x1", "y1")) == corners(seen)
-    assert (folder / "masks" / "cats" / "tom-281.png").is_file()
+    assert {file.name for file in (folder / "masks" / "cats").glob("tom*")} == {
+        "tom-281.png",
+        "tom-281-2.png",
+        "tom-0.png",
+    }
+
+
+def test_mask_pictures_of_any_objects_and_photos_have_names_of_their_own(tmp_path):
+    """Also where the second object of a class and another photo would have the same."""
+    names = ["tom-281.png", "tom.png", "TOM.png", "tom-281-2.png"]
+    items = []
+    for number, name in enumerate(names):
+        path = save_photo(tmp_path / f"{number}.png", 20, 20)
+        items.append((path, Path(name), explanation(path, (281, 281, 281, 2, 2), number)))
+    (folder,) = export(items, tmp_path / "out", "masks")
+    with (folder / "index.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["mask"] for row in rows[5:10]] == [
+        "masks/tom-281.png", "masks/tom-281-2-3.png", "masks/tom-281-3.png", "masks/tom-2.png", "masks/tom-2-2.png",
+    ]  # fmt: skip
+    assert len({row["mask"].casefold() for row in rows}) == len(rows) == 20
+    for row, (_, _, seen), number in zip(
+        rows, [item for item in items for _ in range(5)], list(range(5)) * 4, strict=True
+    ):
+        with Image.open(folder / row["mask"]) as picture:
+            assert np.array_equal(np.asarray(picture) > 0, seen.objects[number].mask)
 
 
 # supervision reads three of the formats
@@ -673,12 +710,12 @@ def test_a_killed_run_leaves_complete_files_of_all_that_it_told_and_can_be_start
     assert told < 100
     data = reader.COCO(str(out / "coco" / "annotations.json"))
     assert told <= len(data.dataset["images"]) <= told + 1
-    assert len(data.dataset["annotations"]) == 2 * len(data.dataset["images"])
+    assert len(data.dataset["annotations"]) == 3 * len(data.dataset["images"])
     assert len(torchvision.datasets.VOCDetection(out / "voc")) >= told
     assert len(read_yolo(out / "yolo")) >= told
     assert len(json.loads((out / "labelstudio" / "tasks.json").read_text())) >= told
     with (out / "masks" / "index.csv").open(newline="") as file:
-        assert len(list(csv.DictReader(file))) >= 2 * told
+        assert len(list(csv.DictReader(file))) >= 3 * told
     items = items_of(photos)[:2]
     export(items, out, FORMATS)
     export(items, tmp_path / "uninterrupted", FORMATS)

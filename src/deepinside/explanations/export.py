@@ -12,8 +12,10 @@ new format is a function and an entry of `FORMATS`.
 Names and labels may hold anything. What a format or a line of a list cannot hold becomes a visible escape, such as
 `\\x1b`, the same in all formats.
 
-All classes of an explanation are written, with their scores if the format has them. They are alternatives for one
-object; for one box per photo, explain with `top=1`.
+All objects of all classes of an explanation are written. Classes are alternatives: for one class per photo, explain
+with `top=1`, and for one box per photo with `objects="one"` as well. Formats with scores have three numbers for each
+object: the `probability` of its class, the `confidence` that it is an object of that class, and as `score`, by which
+tools rank and filter objects, the product of both.
 
 Boxes and masks are in pixels of the upright photo. A tool that ignores the EXIF orientation shows the portrait photos
 of a phone lying on their side, with other pixels under the box. The layouts that contain the photos (`voc` and `yolo`)
@@ -27,9 +29,10 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from io import BytesIO, StringIO
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -54,7 +57,7 @@ Writer: TypeAlias = Callable[[Path], AbstractContextManager[Add]]
 
 LONGEST_NAME = 200  # bytes; file systems allow 255, of which suffixes need some
 JPEG_QUALITY = 95  # of upright copies
-MASK_COLUMNS = ("mask", "photo", "path", "index", "label", "wnid", "probability", "x0", "y0", "x1", "y1")
+MASK_COLUMNS = ("mask", "photo", "path", "index", "label", "wnid", "probability", "x0", "y0", "x1", "y1", "confidence")
 # Suffixes that every reader opens, including ultralytics; photos with others are copied as JPEG.
 LINKED = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -113,7 +116,8 @@ def coco(folder: Path) -> Iterator[Add]:
     """`annotations.json`: boxes, masks as compressed run lengths, scores (https://cocodataset.org/#format-data).
 
     `file_name` is relative to the folder that was searched, which is the image root that readers ask for; for photos
-    from several folders, `path` is the absolute path. Category ids are class indices, and scores are probabilities.
+    from several folders, `path` is the absolute path. Category ids are class indices. An annotation also has
+    `score`, `probability` and `confidence`.
     """
     images: list[str] = []
     names: dict[int, str] = {}
@@ -156,8 +160,8 @@ def voc(folder: Path) -> Iterator[Add]:
     Pixels are counted from (1, 1), and `xmax` and `ymax` are the last pixels inside (VOC2012 development kit), so the
     half-open box (x0, y0, x1, y1) becomes (x0 + 1, y0 + 1, x1, y1). The layout has one flat folder of `.jpg` files:
     folders in a photo's name become `__`, and a PNG is also linked as `.jpg`, since readers go by the content.
-    `train.txt` and `trainval.txt` list all photos. Each object has its probability as `score`, which other readers
-    ignore.
+    `train.txt` and `trainval.txt` list all photos. Each object has a `score`, a `probability` and a `confidence`, which
+    other readers ignore.
     """
     root = folder / "VOCdevkit" / "VOC2012"
     names: dict[int, str] = {}
@@ -181,9 +185,10 @@ def voc(folder: Path) -> Iterator[Add]:
 def yolo(folder: Path) -> Iterator[Add]:
     """`data.yaml`, `images/`, `labels/`, for `yolo train data=data.yaml` (https://docs.ultralytics.com/datasets/detect).
 
-    One line per object: class, center x, center y, width and height as fractions of the photo. Classes are numbered
-    from 0 in their order of appearance. The format has no scores. The layout is flat: folders in a photo's name become
-    `__`. All photos are listed as both `train` and `val`, since readers require both; split them before training.
+    One line per object: class, center x, center y, width and height as fractions of the photo; of several objects of a
+    class, the surest comes first. Classes are numbered from 0 in their order of appearance. The format has no scores.
+    The layout is flat: folders in a photo's name become `__`. All photos are listed as both `train` and `val`, since
+    readers require both; split them before training.
     """
     names: dict[int, str] = {}
     numbers: dict[int, int] = {}
@@ -215,8 +220,8 @@ def yolo(folder: Path) -> Iterator[Add]:
 def labelstudio(folder: Path) -> Iterator[Add]:
     """`tasks.json` to import and `config.xml` to paste (https://labelstud.io/guide/predictions).
 
-    Each class is one prediction, with its probability as score, its box and its mask; the annotator accepts one of
-    them. The mask is a brush in Label Studio's run lengths.
+    Each class is one prediction, with its probability as score; the annotator accepts one of them. Its results are the
+    box and the mask of each object, with the confidence as score. A mask is a brush in Label Studio's run lengths.
 
     Photos are not copied, but addressed as local files: `/data/local-files/?d=home/me/photos/cat.jpg`. Label Studio
     serves them if it is started with `LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true` and
@@ -235,11 +240,8 @@ def labelstudio(folder: Path) -> Iterator[Add]:
         def add(photo: Path, name: Path, explanation: Explanation) -> None:
             nonlocal written
             known = len(names)
-            labels = _class_names(explanation, names)
-            predictions = [
-                _prediction(detection, label, explanation)
-                for detection, label in zip(explanation.objects, labels, strict=True)
-            ]
+            _class_names(explanation, names)
+            predictions = [_prediction(mine, names[mine[0].index], explanation) for mine in explanation.by_class]
             data = {"image": _local_file(photo), "name": escape.encodable(name.as_posix())}
             task = _json(data=data, predictions=predictions)
             if len(names) > known:
@@ -252,10 +254,11 @@ def labelstudio(folder: Path) -> Iterator[Add]:
 
 @contextmanager
 def masks(folder: Path) -> Iterator[Add]:
-    """`masks/NAME-CLASS.png`, 0 and 255, for each class of each photo, and `index.csv`, which describes them.
+    """`masks/NAME-CLASS.png`, 0 and 255, for each object of each photo, and `index.csv`, which describes them.
 
-    There is one image per class instead of one image of class indices, since the classes of a photo are alternatives
-    that overlap, and 8 bits cannot hold a thousand indices. CLASS is the index; the folders are those of the photos.
+    There is one image per object instead of one image of class indices, since the classes of a photo are alternatives
+    that overlap, and 8 bits cannot hold a thousand indices. CLASS is the index; the second object of a class is in
+    `NAME-CLASS-2.png`, and so on. The folders are those of the photos.
     """
     names: dict[int, str] = {}
     taken: set[str] = set()
@@ -263,16 +266,17 @@ def masks(folder: Path) -> Iterator[Add]:
 
         def add(photo: Path, name: Path, explanation: Explanation) -> None:
             name = _below(name)
-            labels = _class_names(explanation, names)
+            _class_names(explanation, names)
+            *parents, stem = (_short(escape.file_name(part)) for part in name.with_suffix("").parts)
             rows = []
-            for seen, label in zip(explanation.objects, labels, strict=True):
-                parts = [_short(escape.file_name(part)) for part in name.with_suffix("").parts]
-                file_name = Path("masks", *parts[:-1], f"{parts[-1]}-{seen.index}.png")
-                path = distinct_name(file_name, taken)
+            for number, seen in _numbered(explanation):
+                file_name = f"{stem}-{seen.index}.png" if number == 1 else f"{stem}-{seen.index}-{number}.png"
+                path = distinct_name(Path("masks", *parents, file_name), taken)
                 _subfolder((folder / path).parent)
                 _write(folder / path, _png(seen.mask))
-                texts = [path.as_posix(), name.as_posix(), os.path.abspath(photo), seen.index, label, seen.wnid or ""]
-                rows.append(_csv_row([*texts, seen.probability, *_corners(seen)]))
+                texts = [path.as_posix(), name.as_posix(), os.path.abspath(photo)]
+                told = [seen.index, names[seen.index], seen.wnid or "", seen.probability]
+                rows.append(_csv_row([*texts, *told, *_corners(seen), seen.confidence]))
             append("".join(rows))
 
         yield add
@@ -348,7 +352,7 @@ def _coco_object(detection: Detection) -> dict[str, Any]:
         "area": int(mask.sum()),
         "segmentation": {"size": list(mask.shape), "counts": coco_rle(mask)},
         "iscrowd": 0,
-        "score": detection.probability,
+        **_scores(detection),
     }
 
 
@@ -366,7 +370,7 @@ def _voc_document(file_name: str, photo: Path, explanation: Explanation, labels:
         x0, y0, x1, y1 = _corners(detection)
         bounds = _element("bndbox", xmin=x0 + 1, ymin=y0 + 1, xmax=x1, ymax=y1)
         fields = {"name": label, "pose": "Unspecified", "truncated": 0, "difficult": 0, "bndbox": bounds}
-        document.append(_element("object", **fields, score=detection.probability))
+        document.append(_element("object", **fields, **_scores(detection)))
     return document
 
 
@@ -377,7 +381,20 @@ def _yolo_line(number: int, detection: Detection, explanation: Explanation) -> s
     return " ".join([str(number), *(f"{value:.9f}" for value in values)]) + "\n"
 
 
-def _prediction(detection: Detection, label: str, explanation: Explanation) -> dict[str, Any]:
+def _prediction(objects: Sequence[Detection], label: str, explanation: Explanation) -> dict[str, Any]:
+    """A class: the boxes and the masks of its objects."""
+    return {
+        "model_version": escape.encodable(f"{explanation.model} {explanation.preset}"),
+        "score": objects[0].probability,
+        "result": [
+            result
+            for number, detection in enumerate(objects, start=1)
+            for result in _regions(number, detection, label, explanation)
+        ],
+    }
+
+
+def _regions(number: int, detection: Detection, label: str, explanation: Explanation) -> list[dict[str, Any]]:
     """A box and a mask over the same photo; x, y, width and height are in percent of it."""
     x0, y0, x1, y1 = _corners(detection)
     width, height = explanation.width, explanation.height
@@ -395,16 +412,12 @@ def _prediction(detection: Detection, label: str, explanation: Explanation) -> d
         "original_width": width,
         "original_height": height,
         "image_rotation": 0,
-        "score": detection.probability,
+        "score": detection.confidence,
     }
-    return {
-        "model_version": escape.encodable(f"{explanation.model} {explanation.preset}"),
-        "score": detection.probability,
-        "result": [
-            {"id": "box", "from_name": "box", "type": "rectanglelabels", "value": box, **common},
-            {"id": "mask", "from_name": "mask", "type": "brushlabels", "value": brush, **common},
-        ],
-    }
+    return [
+        {"id": f"box-{number}", "from_name": "box", "type": "rectanglelabels", "value": box, **common},
+        {"id": f"mask-{number}", "from_name": "mask", "type": "brushlabels", "value": brush, **common},
+    ]
 
 
 def _local_file(photo: Path) -> str:
@@ -431,6 +444,16 @@ def _class_names(explanation: Explanation, names: dict[int, str]) -> list[str]:
                 label += f" ({_one_line(detection.wnid or '') or detection.index})"
             names[detection.index] = label
     return [names[detection.index] for detection in explanation.objects]
+
+
+def _numbered(explanation: Explanation) -> Iterator[tuple[int, Detection]]:
+    """The objects, each with its number in its class, from 1."""
+    return chain.from_iterable(enumerate(mine, start=1) for mine in explanation.by_class)
+
+
+def _scores(detection: Detection) -> dict[str, float]:
+    probability, confidence = detection.probability, detection.confidence
+    return {"score": probability * confidence, "probability": probability, "confidence": confidence}
 
 
 def _corners(detection: Detection) -> tuple[int, int, int, int]:
