@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 from scipy.spatial.distance import cdist
@@ -138,6 +139,167 @@ def test_distances_mark_what_reaches_a_deficit():
     assert (distances.reshape(3, 7)[1, 1:-1] < FAR).tolist() == [False, True, True, True, False]
 
 
+# -------------------------------------------------------------------------------------------------------------- band
+
+
+def random_band(seed, height=9, width=23):
+    random = np.random.default_rng(seed)
+    return random.random((height, width)) < random.choice([0.1, 0.5, 0.9])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (9, 23), (5, 64)])
+@pytest.mark.parametrize("seed", range(3))
+def test_pack_lists_free_pixels_and_steps_to_their_free_neighbors(seed, shape):
+    free = random_band(seed, *shape)
+    pixels, steps = kernels.pack(free)
+    assert [tuple(pixel) for pixel in pixels.tolist()] == list(
+        zip(*map(np.ndarray.tolist, free.nonzero()), strict=True)
+    )
+    node = {(y, x): p + 1 for p, (y, x) in enumerate(pixels.tolist())}
+    assert steps.shape == (len(node) + 2, 4)
+    for (y, x), i in node.items():
+        for k, (down, right) in STEP.items():
+            assert i + steps[i, k] == node.get((y + down, x + right), 0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_packed_band_has_the_minimum_cut_of_the_grid_with_fixed_labels(seed):
+    """The grid's fixed pixels have an excess or a deficit that no edges can carry; SciPy solves the whole grid."""
+    free, mask = random_band(seed), np.random.default_rng(seed + 100).random((9, 23)) < 0.5
+    excess, right, down = grid(seed, 9, 23)
+    pixels, steps = kernels.pack(free)
+    terminal, edges = kernels.gather(-excess, right, down, pixels)
+    nodes = kernels.build_band(terminal, edges, pixels, steps, mask, 2.0**30)
+    kernels.match_chains(nodes, 0, steps)
+    found = mask.copy()
+    kernels.label(found, pixels, kernels.drain(nodes, 0, steps))
+    graph, source, sink = flow_network(np.where(free, excess, np.where(mask, -1000, 1000)), right, down)
+    flow = maximum_flow(graph, source, sink)
+    residual = (graph - flow.flow).tocsr()
+    residual.eliminate_zeros()
+    expected = np.zeros(9 * 23 + 2, bool)
+    expected[breadth_first_order(residual.T.tocsr(), sink, return_predecessors=False)] = True
+    np.testing.assert_array_equal(found, expected[: 9 * 23].reshape(9, 23))
+
+    def units(labels):
+        total = np.where(labels, np.maximum(excess, 0), np.maximum(-excess, 0))[free].sum()
+        total += right[(labels[:, 1:] != labels[:, :-1]) & (free[:, 1:] | free[:, :-1])].sum()
+        return total + down[(labels[1:] != labels[:-1]) & (free[1:] | free[:-1])].sum()
+
+    assert kernels.band_units(terminal, edges, pixels, steps, found) == units(found)
+
+
+def test_excess_that_exceeds_its_limit_is_divided_by_a_power_of_two():
+    free, mask = np.array([[0, 1, 1, 0]], bool), np.array([[1, 0, 0, 0]], bool)
+    pixels, steps = kernels.pack(free)
+    terminal, edges = kernels.gather(
+        np.int32([[0, 8, 8, 0]]), np.int32([[64, 96, 80]]), np.zeros((0, 4), np.int32), pixels
+    )
+    whole = kernels.build_band(terminal, edges, pixels, steps, mask, 1e9)
+    assert whole[1:3, EXCESS].tolist() == [-72, 72], "8 + 64 for foreground on the left, 8 - 80 on the right"
+    assert (whole[1, RIGHT], whole[2, LEFT]) == (96, 96)
+    halved = kernels.build_band(terminal, edges, pixels, steps, mask, 100.0)
+    np.testing.assert_array_equal(halved, whole // 2)
+    held = kernels.build_band(np.int32([1000, -1000]), edges, pixels, steps, mask, 1e9)
+    assert held[1:3, EXCESS].tolist() == [-97, 97], "one more than the free edge fixes a label"
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (12, 17)])
+def test_outline_is_where_a_neighbor_differs(shape):
+    mask = random_band(1, *shape)
+    expected = np.zeros(shape, bool)
+    for y, x in np.ndindex(shape):
+        for down, right in STEP.values():
+            if 0 <= y + down < shape[0] and 0 <= x + right < shape[1]:
+                expected[y, x] |= mask[y + down, x + right] != mask[y, x]
+    np.testing.assert_array_equal(kernels.outline_of(mask), expected)
+
+
+@pytest.mark.parametrize(
+    "radius", [0.0, 1e-200, 0.5, 1.0, 1.2, math.sqrt(2), 2.0, math.sqrt(5), 3.7, 50.0, math.inf, math.nan]
+)
+def test_near_is_scipys_distance(radius):
+    for density in (0.0, 0.01, 0.1):
+        seeds = np.random.default_rng(0).random((19, 31)) < density
+        expected = distance_transform_edt(~seeds) < radius if seeds.any() else np.zeros_like(seeds)
+        np.testing.assert_array_equal(kernels.near(seeds, radius), expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 8), (7, 1), (6, 4), (7, 5)])
+def test_halve_averages_two_by_two(shape):
+    random = np.random.default_rng(0)
+    image, odds = random.random((*shape, 3), np.float32), random.normal(size=shape).astype(np.float32)
+    mask, mixed = random.random(shape) < 0.5, random.random(shape) < 0.1
+    even = [(0, shape[0] % 2), (0, shape[1] % 2)]
+
+    def blocks(array):
+        padded = np.pad(array, [*even, (0, 0)][: array.ndim], mode="edge").astype(float)
+        return np.stack([padded[y::2, x::2] for y in (0, 1) for x in (0, 1)])
+
+    halves = kernels.halve(image, odds, mask, mixed)
+    np.testing.assert_allclose(halves[0], blocks(image).mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(halves[1], blocks(odds).mean(axis=0), atol=1e-6)
+    share = blocks(mask).mean(axis=0)
+    np.testing.assert_array_equal(halves[2], share >= 0.5)
+    np.testing.assert_array_equal(halves[3], ((share > 0) & (share < 1)) | blocks(mixed).any(axis=0))
+    np.testing.assert_array_equal(
+        kernels.double(halves[2], *shape), np.kron(share >= 0.5, np.ones((2, 2), bool))[: shape[0], : shape[1]]
+    )
+
+
+def test_sample_takes_evenly_spaced_colors_of_a_label():
+    random = np.random.default_rng(0)
+    image, mask = random.random((40, 30, 3), np.float32), random.random((40, 30)) < 0.3
+    for label in (True, False):
+        colors = image[mask == label]
+        np.testing.assert_array_equal(kernels.sample(image, mask, label, 5000).T, colors)
+        some = kernels.sample(image, mask, label, 100).T
+        n = len(colors)
+        np.testing.assert_array_equal(some, colors[[(2 * k + 1) * n // 200 for k in range(100)]])
+    assert kernels.sample(image, np.zeros_like(mask), True, 10).shape == (3, 0)
+
+
+def test_sample_looks_at_all_rows_if_the_label_is_rare():
+    image, mask = np.random.default_rng(0).random((200, 20, 3), np.float32), np.zeros((200, 20), bool)
+    mask[101, 3:5] = True
+    np.testing.assert_array_equal(kernels.sample(image, mask, True, 8).T, image[101, 3:5])
+    assert kernels.sample(image, mask, False, 8).shape == (3, 8)
+
+
+def test_largest_is_the_maximum_magnitude_or_not_finite():
+    values = np.float32([[0.5, -3.25, 1e-40], [2, 0, -0.0]])
+    assert kernels.largest(values) == 3.25
+    for spoiled in (np.nan, np.inf, -np.inf):
+        values[1, 1] = spoiled
+        assert not np.isfinite(kernels.largest(values))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 6), (5, 1), (7, 4)])
+def test_mean_step_is_numpys(shape):
+    image = np.random.default_rng(0).random((*shape, 3), np.float32)
+    steps = [(np.diff(image, axis=axis) ** 2).sum(axis=2).ravel() for axis in (0, 1)]
+    expected = np.concatenate(steps).mean() if shape != (1, 1) else 0
+    assert kernels.mean_step(image) == pytest.approx(expected, rel=1e-5)
+
+
+def test_logarithm_is_within_1e_11_of_the_true_one():
+    random = np.random.default_rng(0)
+    x = np.concatenate([np.exp(random.uniform(-600, 600, 3000)), random.uniform(0.5, 2, 2000), [1.0, math.sqrt(0.5)]])
+    ours = np.array([kernels._log(value) for value in x])
+    np.testing.assert_allclose(ours, [math.log(value) for value in x], rtol=1e-14, atol=1e-11)
+
+
+def test_border_units_are_faded_steps_to_all_four_neighbors():
+    image, free = np.random.default_rng(0).random((9, 23, 3), np.float32), random_band(1)
+    pixels, steps = kernels.pack(free)
+    edges = kernels.border_units(image, pixels, steps, 1000.0, 3.0)
+    for (y, x), found in zip(pixels.tolist(), edges.tolist(), strict=True):
+        for k, (down, right) in STEP.items():
+            inside = 0 <= y + down < 9 and 0 <= x + right < 23
+            squared = float(((image[y, x] - image[y + down, x + right]) ** 2).sum()) if inside else math.inf
+            assert abs(found[k] - 1000 * math.exp(-3 * squared)) < 0.501
+
+
 # ----------------------------------------------------------------------------------------------------------- mixture
 
 
@@ -239,6 +401,19 @@ def test_expectation_maximization_is_that_of_numpy_and_scipy(iterations):
     slow = slow_expectation_maximization(colors, colors[[0, 100, 200]], iterations, 1e-3)
     for one, other in zip(ours, slow, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+@pytest.mark.parametrize("iterations", [0, 3])
+def test_improve_goes_on_where_expectation_maximization_ended(iterations):
+    random = np.random.default_rng(1)
+    planes = np.ascontiguousarray(np.concatenate([random.normal(m, 0.1, (80, 3)) for m in (0.3, 0.5, 0.8)]).T)
+    centers = planes.T[[0, 100, 200]]
+    mixture = kernels.expectation_maximization(planes, centers, 4, 1e-3)
+    kernels.improve(planes, *mixture, iterations, 1e-3)
+    for one, other in zip(
+        mixture, kernels.expectation_maximization(planes, centers, 4 + iterations, 1e-3), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
 
 
 # ---------------------------------------------------------------------------------------------------------- contrast

@@ -482,10 +482,11 @@ def near(seeds, radius):
     The vertical distance of each pixel to the seeds of its column says how far to the sides it reaches.
     """
     height, width = seeds.shape
-    if 0 < radius <= 1:
-        return seeds.copy()
+    if not radius > 1:  # the seeds, or none
+        return seeds & (radius > 0)
+    radius = min(radius, np.float64(height + width))
     found = np.empty((height, width), np.bool_)
-    limit = min(math.ceil(min(radius, 1e6)), height)  # a column reaches no pixel from there on
+    limit = min(math.ceil(radius), height)  # a column reaches no pixel from there on
     reach = np.empty(limit + 1, np.int32)
     reach[limit] = -1
     for d in range(limit):
@@ -496,7 +497,7 @@ def near(seeds, radius):
     for y in range(height):
         for x in range(width):
             above = limit if y == 0 else min(vertical[y - 1, x] + 1, limit)
-            vertical[y, x] = 0 if seeds[y, x] and limit > 0 else above
+            vertical[y, x] = 0 if seeds[y, x] else above
     for y in range(height - 2, -1, -1):
         for x in range(width):
             vertical[y, x] = min(vertical[y, x], vertical[y + 1, x] + 1)
