@@ -208,6 +208,37 @@ def test_outlines_of_another_form_are_refused_and_not_left_out(folder, points):
     assert "annotation 0: expected" in str(sample.error)
 
 
+def test_a_category_may_list_classes_of_imagenet(folder):
+    categories = [{"id": 1, "name": "dog", "imagenet": [151, 152]}, {"id": 2, "name": "person", "imagenet": []}]
+    (sample,) = read(folder, content(POLYGON, {**POLYGON, "category_id": 2}, categories=categories))
+    assert [(each.name, each.imagenet) for each in sample.annotations] == [("dog", (151, 152)), ("person", ())]
+
+
+@pytest.mark.parametrize("listed", [5, "151", [1000], [-1], [True], [1.5], ["n02085620"], {}])
+def test_other_lists_of_imagenet_classes_are_told(folder, listed):
+    (sample,) = read(folder, content(POLYGON, categories=[{"id": 1, "name": "dog", "imagenet": listed}]))
+    assert "annotation 0: expected its category's imagenet as a list of 0 to 999, got" in str(sample.error)
+
+
+@pytest.mark.parametrize("main", [2, "2", 2.0, "cat"])
+def test_an_image_may_be_about_one_category(folder, main):
+    """Objects and crowds of the others are left out, also those that cannot be read."""
+    images = [{"id": 1, "file_name": "a.jpg", "main_category": main}]
+    categories = [{"id": 1, "name": "dog"}, {"id": 2, "name": "cat"}]
+    cat, crowd = {**POLYGON, "category_id": 2}, {**POLYGON, "iscrowd": 1}
+    records = content(POLYGON, cat, crowd, {**crowd, "category_id": 2}, {"bbox": None}, images=images,
+                      categories=categories)  # fmt: skip
+    (sample,) = read(folder, records)
+    assert sample.error is None
+    assert [each.name for each in (*sample.annotations, *sample.ignored)] == ["cat", "cat"]
+
+
+@pytest.mark.parametrize("main", [7, "bird", [1], True])
+def test_an_image_about_no_category_is_told(folder, main):
+    (sample,) = read(folder, content(POLYGON, images=[{"id": 1, "file_name": "a.jpg", "main_category": main}]))
+    assert "a.jpg: expected the id or the name of a category as its main_category, got" in str(sample.error)
+
+
 def test_an_id_of_two_photos_is_refused_for_both(folder):
     Image.new("RGB", (60, 40)).save(folder / "b.jpg")
     images = [{"id": 1, "file_name": name, "width": 60, "height": 40} for name in ("a.jpg", "b.jpg")]

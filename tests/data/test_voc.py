@@ -19,7 +19,7 @@ OBJECT = (
 ])  # fmt: skip
 def test_encodings(tmp_path, head, encoding):
     (tmp_path / "a.xml").write_bytes((head + OBJECT.format("caf\u00e9")).encode(encoding))
-    assert list(xml_boxes(tmp_path / "a.xml", 1)) == [("caf\u00e9", Box(0, 1, 10, 20))]
+    assert list(xml_boxes(tmp_path / "a.xml", 1)) == [("caf\u00e9", Box(0, 1, 10, 20), False)]
 
 
 @pytest.mark.parametrize("content", [
@@ -42,4 +42,15 @@ def test_other_trees_are_left_to_other_readers(tmp_path):
 def test_encodings_that_the_parser_lacks_are_read_as_declared(tmp_path, encoding):
     head = f'\n<?xml version="1.0" encoding="{encoding}"?>\n'
     (tmp_path / "a.xml").write_bytes((head + OBJECT.format("\u732b")).encode(encoding))
-    assert list(xml_boxes(tmp_path / "a.xml", 1)) == [("\u732b", Box(0, 1, 10, 20))]
+    assert list(xml_boxes(tmp_path / "a.xml", 1)) == [("\u732b", Box(0, 1, 10, 20), False)]
+
+
+@pytest.mark.parametrize(("text", "difficult"), [("1", True), (" 1\n", True), ("0", False), ("", False)])
+def test_difficult_objects_are_known(tmp_path, text, difficult):
+    marked = OBJECT.format("cat").replace("<bndbox>", f"<difficult>{text}</difficult><bndbox>")
+    (tmp_path / "JPEGImages").mkdir()
+    (tmp_path / "JPEGImages" / "a.jpg").write_bytes(b"")
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "Annotations" / "a.xml").write_text(marked)
+    (sample,) = read_voc(tmp_path)
+    assert [each.difficult for each in sample.annotations] == [difficult]

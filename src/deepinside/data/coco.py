@@ -2,6 +2,9 @@
 
 A box is a corner and a size. Masks are polygons or run lengths, compressed or not; crowds are ignored regions. A record
 that cannot be read is named and left out: its photo becomes a sample with an error.
+
+Two keys beyond COCO's own are read where a file has them: `imagenet` of a category, a list of the ImageNet classes,
+from 0 to 999, that all count as it; and `main_category` of an image, the id or name of the only category that is read.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from deepinside.core.errors import DeepInsideError, brief
 from deepinside.core.geometry import Box
@@ -30,6 +33,7 @@ from deepinside.data.samples import (
 )
 
 PARTS = ("images", "annotations", "categories")
+IMAGENET = 1000  # classes
 
 
 def read_coco(root: Path) -> Iterator[Sample] | None:
@@ -91,14 +95,24 @@ def _samples(path: Path, content: Mapping[str, Any]) -> Iterator[Sample]:
     for part in PARTS:
         if not isinstance(content[part], list):
             raise DeepInsideError(f"{path}: expected COCO's {part} as a list, got {type(content[part]).__name__}")
-    return _each(path, _names(content["categories"]), _by_image(content["annotations"]), content["images"])
+    return _each(path, _categories(content["categories"]), _by_image(content["annotations"]), content["images"])
 
 
-def _names(categories: Sequence[Any]) -> dict[str, str]:
-    """The names of the categories by their ids. Records without either are left out: what they name is not known."""
-    named = (each for each in categories if isinstance(each, dict))
+class _Category(NamedTuple):
+    """The name of a category, and the ImageNet classes that count as it, as they stand in the file."""
+
+    name: str
+    imagenet: Any
+
+
+Categories: TypeAlias = Mapping[str, _Category]  # by their ids
+
+
+def _categories(records: Sequence[Any]) -> dict[str, _Category]:
+    """The categories by their ids. Records without an id or a name are left out: what they name is not known."""
+    named = (each for each in records if isinstance(each, dict))
     return {
-        key: str(each["name"]).strip()
+        key: _Category(str(each["name"]).strip(), each.get("imagenet"))
         for each in named
         if (key := _key(each.get("id"))) is not None and isinstance(each.get("name"), (str, int))
     }
@@ -121,7 +135,7 @@ def _key(value: object) -> str | None:
 
 
 def _each(
-    path: Path, names: Mapping[str, str], drawn: Mapping[str | None, Sequence[_Record]], images: Sequence[Any]
+    path: Path, categories: Categories, drawn: Mapping[str | None, Sequence[_Record]], images: Sequence[Any]
 ) -> Iterator[Sample]:
     folders = _folders(path)
     files: dict[str, set[str]] = {}
@@ -143,7 +157,7 @@ def _each(
         if len(files[key]) > 1:
             yield broken(photo, f"expected an id of its own for each image, got {_told(key)} for {len(files[key])}")
             continue
-        yield _sample(photo, drawn.get(key, ()), names, _size(fields))
+        yield _sample(photo, fields, drawn.get(key, ()), categories)
 
 
 def _sort_key(image: object) -> str:
@@ -172,41 +186,66 @@ def _folders(path: Path) -> list[Path]:
     return [folder for top in tops for folder in (top / split, top / "images" / split, top / "images", top)]
 
 
-def _sample(photo: Path, records: Sequence[_Record], names: Mapping[str, str], size: tuple[int, int] | None) -> Sample:
+def _sample(photo: Path, image: Mapping[str, Any], records: Sequence[_Record], categories: Categories) -> Sample:
+    try:
+        records = _asked(image.get("main_category"), records, categories)
+    except DeepInsideError as error:
+        return broken(photo, str(error))
     crowds = [record for record in records if record.is_crowd]
     objects = [record for record in records if not record.is_crowd]
-    sample = sample_of(photo, partial(_annotations, objects, names))
+    sample = sample_of(photo, partial(_annotations, objects, categories))
     if sample.error:
         return sample
     try:
-        return replace(sample, ignored=tuple(_annotations(crowds, names)), size=size)
+        return replace(sample, ignored=tuple(_annotations(crowds, categories)), size=_size(image))
     except DeepInsideError as error:
         return broken(photo, str(error))
 
 
-def _annotations(records: Iterable[_Record], names: Mapping[str, str]) -> Iterator[Annotation]:
+def _asked(main: object, records: Sequence[_Record], categories: Categories) -> Sequence[_Record]:
+    """The annotations of the category that the image is about, if the file says so, or else all."""
+    if main is None:
+        return records
+    wanted = {key for key, each in categories.items() if _key(main) in (key, each.name)}
+    if not wanted:
+        raise DeepInsideError(f"expected the id or the name of a category as its main_category, got {_told(main)}")
+    return [record for record in records if _key(record.fields.get("category_id")) in wanted]
+
+
+def _annotations(records: Iterable[_Record], categories: Categories) -> Iterator[Annotation]:
     for record in records:
         try:
-            yield _annotation(record.fields, names)
+            yield _annotation(record.fields, categories)
         except (DeepInsideError, ValueError, TypeError, OverflowError) as error:
             raise DeepInsideError(f"{record}: {brief(error)}") from None
 
 
-def _annotation(fields: Mapping[str, Any], names: Mapping[str, str]) -> Annotation:
-    category = _key(fields.get("category_id"))
-    if category is None or category not in names:
+def _annotation(fields: Mapping[str, Any], categories: Categories) -> Annotation:
+    key = _key(fields.get("category_id"))
+    category = None if key is None else categories.get(key)
+    if category is None:
         raise DeepInsideError(f"expected the id of a category, got {_told(fields.get('category_id'))}")
-    if not names[category]:
+    if not category.name:
         raise DeepInsideError(f"expected a category with a name, got {_told(fields.get('category_id'))} without")
     bounds = fields.get("bbox")
     if not isinstance(bounds, list) or len(bounds) != 4:
         raise DeepInsideError(f"expected its bbox as [x, y, width, height], got {_told(bounds)}")
     x, y, width, height = _numbers(bounds)
     box = proper(Box(x, y, x + width, y + height))
+    annotation = Annotation(box, name=category.name, imagenet=_imagenet(category.imagenet))
     outline = fields.get("segmentation")
     if isinstance(outline, dict) and outline:
-        return Annotation(box, name=names[category], run_lengths=_run_lengths(outline))
-    return Annotation(box, name=names[category], polygons=_polygons(outline))
+        return replace(annotation, run_lengths=_run_lengths(outline))
+    return replace(annotation, polygons=_polygons(outline))
+
+
+def _imagenet(listed: object) -> tuple[int, ...]:
+    """The ImageNet classes of a category, if the file lists them."""
+    if listed is None:
+        return ()
+    if not isinstance(listed, list) or not all(type(each) is int and 0 <= each < IMAGENET for each in listed):
+        raise DeepInsideError(f"expected its category's imagenet as a list of 0 to {IMAGENET - 1}, got {_told(listed)}")
+    return tuple(listed)
 
 
 def _polygons(outline: object) -> tuple[tuple[float, ...], ...]:

@@ -49,7 +49,7 @@ def _of_xml(folder: Path, photos: Mapping[str, Path], annotations: list[Path], n
         if stem not in annotated:
             yield broken(photo, f"expected boxes in {ANNOTATIONS}/{stem}.xml, found no such file")
             continue
-        yield sample_of(photo, partial(_annotations, partial(xml_boxes, annotated[stem], 0), names))
+        yield sample_of(photo, partial(_annotations, partial(_xml, annotated[stem]), names))
 
 
 def _of_solution(folder: Path, photos: Mapping[str, Path], solution: Path, names: Synsets) -> Iterator[Sample]:
@@ -65,6 +65,11 @@ def _of_solution(folder: Path, photos: Mapping[str, Path], solution: Path, names
             continue
         photo = photos.get(stem, folder / f"{stem}.JPEG")
         yield sample_of(photo, partial(_annotations, partial(_solution, row.get(BOXES)), names))
+
+
+def _xml(path: Path) -> Iterator[tuple[str, Box]]:
+    """Class and box of each object in an XML file."""
+    return ((each.name, each.box) for each in xml_boxes(path, 0))
 
 
 def _solution(text: str) -> Iterator[tuple[str, Box]]:

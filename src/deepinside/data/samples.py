@@ -38,9 +38,11 @@ class RunLengths:
 class Annotation:
     """One object in a photo: its box in half-open photo pixels, and its class in the data set's own terms.
 
-    `index` is the class's index in the data set's list, if that is the order of a network's logits. Its pixels, if
+    `index` is the class's index in the data set's list, if that is the order of a network's logits. `imagenet` holds
+    the indices of all of ImageNet's 1000 classes that count as the class, where the data set lists them. Its pixels, if
     somebody marked them, are those of `run_lengths`, of `polygons`, (x, y, x, y, ...) in photo pixels each, or of the
-    file `mask`. In a mask of the whole sample, they have the value `mask_value`, or any but 0 where it is None.
+    file `mask`. In a mask of the whole sample, they have the value `mask_value`, or any but 0 where it is None. A
+    `difficult` object need not be found: where objects are counted, it counts neither way.
     """
 
     box: Box
@@ -51,6 +53,8 @@ class Annotation:
     polygons: tuple[tuple[float, ...], ...] = ()
     run_lengths: RunLengths | None = None
     mask: Path | None = None
+    imagenet: tuple[int, ...] = ()
+    difficult: bool = False
 
     @property
     def label(self) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 from deepinside.core.errors import DeepInsideError, brief
@@ -30,8 +31,16 @@ def read_voc(root: Path) -> Iterator[Sample] | None:
     return None if top is None else _samples(top)
 
 
-def xml_boxes(path: Path, first: int) -> Iterator[tuple[str, Box]]:
-    """Class and box of each object in a VOC-style file that counts pixels from `first` and includes the last one.
+class Thing(NamedTuple):
+    """One object of an XML file; a `difficult` one need not be found."""
+
+    name: str
+    box: Box
+    difficult: bool = False
+
+
+def xml_boxes(path: Path, first: int) -> Iterator[Thing]:
+    """Each object in a VOC-style file that counts pixels from `first` and includes the last one.
 
     Raises `DeepInsideError` for a file that cannot be read, with a box that is none, or without a class.
     """
@@ -41,7 +50,7 @@ def xml_boxes(path: Path, first: int) -> Iterator[tuple[str, Box]]:
             name = element.findtext("name", "").strip()
             if not name:
                 raise ValueError("an object without a name")
-            yield name, inclusive(corners, first)
+            yield Thing(name, inclusive(corners, first), element.findtext("difficult", "").strip() == "1")
     except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
         raise DeepInsideError(f"{path}: expected a VOC-style XML with boxes ({brief(error)})") from None
 
@@ -76,5 +85,7 @@ def _samples(top: Path) -> Iterator[Sample]:
 
 def _annotations(path: Path) -> list[Annotation]:
     """The n-th object of the file has the value n in the mask of `SegmentationObject`, counted from 1."""
-    objects = enumerate(xml_boxes(path, 1), start=1)
-    return [Annotation(box, name=name, mask_value=number) for number, (name, box) in objects]
+    return [
+        Annotation(each.box, name=each.name, mask_value=number, difficult=each.difficult)
+        for number, each in enumerate(xml_boxes(path, 1), start=1)
+    ]
