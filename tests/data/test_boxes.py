@@ -14,7 +14,7 @@ from deepinside.core.labels import Labels
 from deepinside.core.results import Detection, Explanation, Segmentation
 from deepinside.data import boxes
 from deepinside.data.boxes import marked_pixels, read_samples
-from deepinside.evaluation.localization import class_of
+from deepinside.evaluation.classes import class_of
 from deepinside.explanations.export import exporting
 
 

@@ -53,11 +53,15 @@ def test_cases_are_read_back_as_they_were(colors, masked, tmp_path, judging):
         assert (case.path, case.label, case.predicted, case.rank) == (
             written[number].path, written[number].label, written[number].predicted, written[number].rank,
         )  # fmt: skip
-        assert np.array_equal(case.truths, written[number].truths)
+        for mine, theirs in zip(case.truth, written[number].truth, strict=True):
+            assert np.array_equal(mine, theirs)
+            assert (mine.shape, mine.dtype) == (theirs.shape, theirs.dtype)
+        assert case.share == written[number].share
         for name, found in case.found.items():
             other = written[number].found[name]
-            assert (found.box, dict(found.scores)) == (other.box, dict(other.scores))
-            for mine, theirs in ((found.sweep, other.sweep), (found.pixels, other.pixels)):
+            assert dict(found.scores) == dict(other.scores)
+            kept_arrays = ((getattr(each, key) for each in (found, other)) for key in ("objects", "sweep", "pixels"))
+            for mine, theirs in kept_arrays:
                 assert (mine is None) == (theirs is None)
                 assert mine is None or (np.array_equal(mine, theirs) and mine.dtype == theirs.dtype)
 
@@ -103,8 +107,9 @@ def kept_of(classifier, samples, judging, folder, count=3):
 
 
 CHANGES = [
-    {"found": []}, {"found": {"paper": None}}, {"truths": "all"}, {"number": "0"}, {"number": 10**30}, {"number": -1},
-    {"rank": None}, {"label": [1]}, {"path": 7}, {"digest": None}, {"digest": "000000000000"},
+    {"found": []}, {"found": {"paper": None}}, {"truth": "all"}, {"share": None}, {"number": "0"},
+    {"number": 10**30}, {"number": -1}, {"rank": None}, {"label": [1]}, {"path": 7}, {"digest": None},
+    {"digest": "000000000000"},
 ]  # fmt: skip
 
 
@@ -117,6 +122,20 @@ def test_lines_of_other_types_are_judged_again(colors, tree, tmp_path):
         assert kept_count(colors, samples, judging, tmp_path / "kept") == 1
     again = summarized(colors, judging, judge_on(colors, samples, judging, tmp_path / "kept"))
     assert as_json(again) == as_json(evaluate(colors, samples, judging))
+
+
+def test_lines_of_an_earlier_form_are_judged_again(colors, tree, tmp_path):
+    """They lack what is judged today, such as the objects; their own digest is right."""
+    samples, judging = list(read_samples(tree)), Judging(["paper"])
+    path = kept_of(colors, samples, judging, tmp_path / "kept", 2)
+    first, other = path.read_text().splitlines()
+    told = json.loads(first)
+    del told["digest"]
+    for name, found in told["found"].items():
+        del found["objects"]
+        found["box"] = [0, 0, 9, 9] if name == "paper" else None
+    path.write_text("\n".join([json.dumps({**told, "digest": module._digest(json.dumps(told))}), other]) + "\n")
+    assert kept_count(colors, samples, judging, tmp_path / "kept") == 1
 
 
 def test_lines_that_are_no_records_are_passed_over(colors, tree, tmp_path):

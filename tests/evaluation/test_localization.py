@@ -1,46 +1,26 @@
 """The loop on small trees with a network one can follow, and on real images."""
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from deepinside.core.errors import DeepInsideError
-from deepinside.core.geometry import Box
+from deepinside.core.geometry import Box, Frame
 from deepinside.core.labels import Labels
-from deepinside.data.boxes import Annotation, read_samples
-from deepinside.evaluation import localization as module
-from deepinside.evaluation.localization import Judging, choose, class_of, evaluate
+from deepinside.core.results import Segmentation
+from deepinside.data.boxes import read_samples
+from deepinside.evaluation import classes
+from deepinside.evaluation.localization import Judging, choose, evaluate
+from deepinside.evaluation.masks import boundary_f
 from deepinside.evaluation.metrics import STAGES, pointing_game
 from deepinside.evaluation.tables import as_json, write_json
 from deepinside.explanations.explain import explain
+from deepinside.explanations.presets import name_of
 from helpers import BASELINES, CAMS, NAMES, rows_of, state_of
 from third_localizer import Bright
-
-
-def test_class_of_a_thing_prefers_the_wordnet_id_and_distrusts_numbers():
-    labels, box = Labels((("tabby",), ("crane",)), ("n00000001", "n00000002")), Box(0, 0, 1, 1)
-    assert class_of(Annotation(box, wnid="n00000002", name="tabby", index=0), labels) == 1
-    assert class_of(Annotation(box, name="tabby", index=1), labels) == 0
-    assert class_of(Annotation(box, wnid="n9", name="boat", index=1), labels) is None, "another data set's numbers"
-    assert class_of(Annotation(box, index=1), labels) == 1
-    assert class_of(Annotation(box, wnid="n9", index=7), Labels()) == 7
-
-
-def test_class_of_a_thing_that_is_called_by_a_number():
-    """The name first; a number is an index only where no class is called by one."""
-    box = Box(0, 0, 1, 1)
-    digits = Labels.of(["1", "2", "3", "4", "5"])
-    assert class_of(Annotation(box, name="3"), digits) == 2
-    assert class_of(Annotation(box, name="0"), digits) is None
-    assert class_of(Annotation(box, name="1355869"), Labels.of(["1355868", "1355869"])) == 1
-    assert class_of(Annotation(box, name="1"), Labels.of(["cat", "dog"])) == 1
-
-
-def test_the_class_asked_about_is_the_one_ranked_first_or_the_largest():
-    small, large = Annotation(Box(0, 0, 1, 1)), Annotation(Box(0, 0, 9, 9))
-    assert module._asked([3, 8, 5], {5: [large], 8: [small]}) == 8
-    assert module._asked([3], {5: [small, large], 8: [small]}) == 5
 
 
 @pytest.mark.parametrize("presets", [("paper",), ("best", "paper")])
@@ -79,6 +59,117 @@ def test_a_third_localizer_is_judged_by_its_surest_object(colors, tree):
         surest = explain(colors, case.path, [case.label], preset=Bright()).objects[0]
         assert surest.box == case.found["Bright()"].box
         assert iou == pytest.approx(max(surest.box.iou(Box(*truth)) for truth in case.truths))
+
+
+@dataclass(frozen=True)
+class Given(Bright):
+    """A localizer that finds the masks that it is given, on the photo's own grid, each with its confidence."""
+
+    masks: tuple = ()
+    confidences: tuple = ()
+
+    def segment(self, seen, k):
+        nowhere = np.zeros_like(self.masks[0])
+        frame = Frame.whole(64, 48, width=64, height=48)
+        found = zip(self.masks, self.confidences, strict=True)
+        return tuple(Segmentation(frame, mask, nowhere, nowhere, 0.0, None, sure) for mask, sure in found)
+
+
+def squares(*corners):
+    masks = np.zeros((len(corners), 48, 64), dtype=bool)
+    for mask, (x0, y0, x1, y1) in zip(masks, corners, strict=True):
+        mask[y0:y1, x0:x1] = True
+    return tuple(masks)
+
+
+def write_coco(folder, annotations, **image):
+    """Annotations of `0.png`: category, box, and perhaps further keys; their pixels are their boxes."""
+    named = ["red", "green", "thing"]
+    records = [
+        {"id": number, "image_id": 1, "category_id": named.index(name), "bbox": [x0, y0, x1 - x0, y1 - y0],
+         "segmentation": [[x0, y0, x1, y0, x1, y1, x0, y1]], **dict(*more)}
+        for number, (name, (x0, y0, x1, y1), *more) in enumerate(annotations)
+    ]  # fmt: skip
+    content = {
+        "images": [{"id": 1, "file_name": "0.png", "width": 64, "height": 48, **image}],
+        "categories": [{"id": number, "name": name} for number, name in enumerate(named)],
+        "annotations": records,
+    }
+    (folder / "coco.json").write_text(json.dumps(content))
+    return folder / "coco.json"
+
+
+def test_masks_are_judged_together_and_objects_one_by_one(colors, tree):
+    there = [("red", (0, 0, 20, 20)), ("red", (40, 20, 60, 40)), ("green", (0, 30, 10, 40))]
+    masks = squares((0, 0, 20, 10), (40, 20, 60, 40), (25, 0, 30, 10))
+    given = Given(masks=masks, confidences=(0.9, 0.8, 0.3))
+    evaluation = evaluate(colors, read_samples(write_coco(tree, there)), Judging([given]))
+    (case,), row = evaluation.cases, evaluation.rows[name_of(given)]
+    assert [row.figures[key].value for key in ("object_recall", "object_precision", "object_recall_several")] == [
+        1, pytest.approx(2 / 3), 1,
+    ]  # fmt: skip
+    assert row.figures["object_ap50"].value == 1, "the wrong one is the least sure"
+    assert row.figures["gt_known_accuracy"].value == 1, "of the surest, which has half of the first object"
+    assert row.figures["mean_iou"].value == 0.5
+    marked = np.logical_or(*squares((0, 0, 20, 20), (40, 20, 60, 40)))
+    union = masks[0] | masks[1] | masks[2]
+    assert row.figures["mask_iou"].value == pytest.approx((union & marked).sum() / (union | marked).sum())
+    assert row.figures["boundary_f"].value == pytest.approx(boundary_f(union, marked, np.zeros_like(marked)))
+    assert case.share == pytest.approx(marked.mean())
+    assert np.array_equal(case.found[name_of(given)].objects[:, 4], [0.9, 0.8, 0.3])
+    whole = evaluation.rows["whole_image"].figures
+    assert whole["mask_iou"].value == pytest.approx(marked.mean())
+    assert whole["boundary_f"].value == pytest.approx(boundary_f(np.ones_like(marked), marked, np.zeros_like(marked)))
+    for name in BASELINES - {"classification"} | CAMS:
+        figures = evaluation.rows[name].figures
+        assert figures["object_recall"].value == figures["gt_known_accuracy"].value / 2, name
+        assert figures["object_precision"].value == figures["gt_known_accuracy"].value, name
+
+
+def test_crowds_of_the_class_are_ignored_and_those_of_others_are_not(colors, tree):
+    there = [
+        ("red", (0, 0, 20, 20)),
+        ("red", (40, 0, 60, 20), {"iscrowd": 1}),
+        ("green", (20, 30, 40, 48), {"iscrowd": 1}),
+    ]
+    given = Given(masks=squares((0, 0, 20, 20), (41, 1, 49, 9), (20, 30, 40, 48)), confidences=(0.9, 0.8, 0.7))
+    evaluation = evaluate(colors, read_samples(write_coco(tree, there)), Judging([given], baselines=False))
+    figures = evaluation.rows[name_of(given)].figures
+    assert figures["object_precision"].value == 0.5
+    assert figures["mask_iou"].value == pytest.approx(400 / (400 + 20 * 18))
+    assert "object_recall_several" not in figures
+
+
+def test_difficult_objects_of_voc_need_not_be_found(colors, tree):
+    (tree / "Annotations").mkdir()
+    (tree / "JPEGImages").mkdir()
+    (tree / "0.png").rename(tree / "JPEGImages" / "0.png")
+    bounds = "<xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax>"
+    objects = [((1, 1, 20, 20), 0), ((41, 1, 60, 20), 1)]
+    content = "".join(
+        f"<object><name>red</name><difficult>{difficult}</difficult><bndbox>{bounds.format(*box)}</bndbox></object>"
+        for box, difficult in objects
+    )
+    (tree / "Annotations" / "0.xml").write_text(f"<annotation>{content}</annotation>")
+    for masks in (squares((0, 0, 20, 20)), squares((0, 0, 20, 20), (40, 0, 60, 20))):
+        given = Given(masks=masks, confidences=(1.0,) * len(masks))
+        evaluation = evaluate(colors, read_samples(tree), Judging([given], baselines=False))
+        figures = evaluation.rows[name_of(given)].figures
+        assert (figures["object_recall"].value, figures["object_precision"].value) == (1, 1)
+        assert "boundary_f" not in figures, "nobody marked pixels"
+
+
+def test_the_likeliest_class_of_a_category_is_asked_about(colors, tree, monkeypatch):
+    """The category lists two classes of the network; the photo shows the second."""
+    monkeypatch.setattr(classes, "imagenet", lambda: Labels.of(NAMES, ["n1", "n2", "n3"]))
+    classes._of_imagenet.cache_clear()
+    path = write_coco(tree, [("thing", (0, 0, 20, 20)), ("green", (0, 0, 60, 40))], main_category="thing")
+    content = json.loads(path.read_text())
+    content["categories"][2]["imagenet"] = [2, 0]
+    path.write_text(json.dumps(content))
+    (case,) = evaluate(colors, read_samples(path), Judging(["paper"], baselines=False)).cases
+    assert (case.label, case.rank, case.truths.tolist()) == ("red", 0, [[0, 0, 20, 20]])
+    classes._of_imagenet.cache_clear()
 
 
 def test_failures_are_counted_and_named(colors, tree):

@@ -18,21 +18,24 @@ from deepinside.evaluation.metrics import (
     STEPS,
     THRESHOLDS,
     TOP,
+    areas,
     average_precision_of,
     best_iou,
     best_of,
     estimate,
     faithfulness,
     localized,
-    mask_iou,
     mean_of,
     oracle_choice,
+    pair_ious,
     pixel_average_precision,
     pixel_counts,
     pointing_game,
     randomized,
     rank_correlation,
+    ratio_of,
     resamples,
+    shared_areas,
     threshold_boxes,
     transferred_choice,
 )
@@ -57,6 +60,16 @@ def test_best_iou_counts_pixels(boxes, truths):
             best = max(best, len(mine & theirs) / max(len(mine | theirs), 1))
         assert iou == pytest.approx(best)
         assert iou == pytest.approx(max(Box(*box).iou(Box(*truth)) for truth in truths))
+
+
+@given(st.lists(corners, max_size=3), st.lists(corners, max_size=3))
+def test_pairs_of_boxes_count_pixels(boxes, others):
+    first, second = (np.array(each, float).reshape(-1, 4) for each in (boxes, others))
+    assert areas(first).tolist() == [len(pixels_of(box)) for box in boxes]
+    shared = [[len(pixels_of(box) & pixels_of(other)) for other in others] for box in boxes]
+    assert np.array_equal(shared_areas(first, second), np.reshape(shared, (len(boxes), len(others))))
+    ious = [[Box(*box).iou(Box(*other)) for other in others] for box in boxes]
+    assert np.allclose(pair_ious(first, second), np.reshape(ious, (len(boxes), len(others))))
 
 
 @pytest.mark.parametrize("top", [1, 5])
@@ -137,14 +150,6 @@ def test_a_transferred_threshold_never_depends_on_its_own_half():
     assert transferred_choice(scores[:1], seed=0).tolist() == [3]
 
 
-def test_mask_iou_by_hand():
-    mask, marked, void = np.zeros((3, 10, 10), bool)
-    mask[:5], marked[:, :5], void[0] = True, True, True
-    marked &= ~void
-    assert mask_iou(mask, marked, void) == pytest.approx(20 / (40 + 45 - 20))
-    assert mask_iou(~mask & mask, marked & ~marked, void) == 0
-
-
 def test_pixel_counts_and_average_precision_equal_a_slow_curve():
     rng = np.random.default_rng(1)
     counts, everything = [], []
@@ -204,14 +209,16 @@ def test_bootstrap_equals_a_loop_over_images():
     values[3] = np.nan
     weights = resamples(17, seed=5)
     assert weights.sum(axis=1).tolist() == [17] * len(weights)
-    means, bests = [], []
+    means, bests, ratios = [], [], []
     for draw in weights:
         drawn = [number for number in range(17) for _ in range(draw[number])]
         known = [values[number] for number in drawn if not math.isnan(values[number])]
         means.append(sum(known) / len(known))
+        ratios.append(sum(hits[number, 0] for number in drawn) / sum(known or [1]))
         bests.append(max(sum(hits[number, t] for number in drawn) / 17 for t in range(4)))
     for statistic, value, slow in (
         (mean_of(values), np.nanmean(values), means),
+        (ratio_of(hits[:, 0], np.nan_to_num(values)), hits[:, 0].sum() / np.nansum(values), ratios),
         (best_of(hits), hits.mean(axis=0).max(), bests),
     ):
         found = estimate(statistic, weights)

@@ -40,3 +40,14 @@ def test_masks_bring_pixel_figures(colors, masked):
     assert "pxap" not in evaluation.rows["whole_image"].figures
     whole = [(np.asarray(Image.open(masked / f"mask-{number}.png")) > 0).mean() for number in range(1, 6)]
     assert evaluation.rows["whole_image"].figures["mask_iou"].value == pytest.approx(np.mean(whole))
+    for row in evaluation.rows.values():
+        unknown = np.isnan(row.columns.get("mask_iou", [np.nan] + [0] * 5))
+        assert unknown.tolist() == [True] + [False] * 5, "nobody marked pixels in the first photo"
+
+
+def test_a_map_has_one_object_at_its_threshold_and_a_method_is_judged_by_its_surest(colors, tree):
+    rows = evaluate(colors, read_samples(tree), Judging(["paper"])).rows
+    for name, row in rows.items():
+        if name != "classification":
+            assert [image.right.tolist() for image in row.objects] == [[iou >= 0.5] for iou in row.ious]
+            assert row.figures["object_precision"].value == row.figures["gt_known_accuracy"].value

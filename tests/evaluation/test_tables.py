@@ -40,6 +40,9 @@ def test_csv_has_a_line_per_image_and_method_that_add_up(colors, tree, tmp_path)
             assert not mine
             continue
         assert np.mean([float(line["iou"]) for line in mine]) == pytest.approx(row.figures["mean_iou"].value, abs=1e-4)
+        for objects, line in zip(row.objects, mine, strict=True):
+            counts = (objects.total, len(objects.right), objects.right.sum())
+            assert tuple(int(line[key]) for key in ("objects", "objects_found", "objects_right")) == counts
         wrong = np.mean([line["top1_correct"] == "0" for line in mine])
         assert wrong == pytest.approx(row.figures["top1_error"].value)
 
@@ -69,7 +72,9 @@ def test_every_figure_is_that_of_its_key_in_the_json_file(colors, masked):
     shown = list(tables(evaluation))
     headings = {(title, column.heading): column.key for title, columns in _TABLES for column in columns}
     counted = 0
-    for table, (title, _) in zip(shown, _TABLES, strict=True):
+    by_title = {title: table for table in shown for title, _ in _TABLES if table.title.plain == title}
+    by_title[""] = shown[0]
+    for title, table in by_title.items():
         names, *columns = table.columns
         for column in columns:
             key = headings[title, column.header]
@@ -82,6 +87,32 @@ def test_every_figure_is_that_of_its_key_in_the_json_file(colors, masked):
                     assert float(half[0]) == pytest.approx(50 * (high - low), abs=0.051)
                 counted += bool(value)
     assert counted == sum(len(figures) - 1 for figures in methods.values()), "and none is left out"
+
+
+def test_the_tables_by_size_show_what_the_json_file_has(colors, masked):
+    evaluation = evaluate(colors, read_samples(masked), FULL)
+    sizes = as_json(evaluation)["by_size"]
+    assert sum(size["images"] for size in sizes.values()) == len(evaluation.cases)
+    shown = list(tables(evaluation))[-2:]
+    assert [table.title.plain.split(" by ")[0] for table in shown] == ["GT-known accuracy", "mask IoU"]
+    for table, key in zip(shown, ("gt_known_accuracy", "mask_iou"), strict=True):
+        names, *columns = table.columns
+        for column, size in zip(columns, sizes.values(), strict=True):
+            assert column.header.endswith(f"\n({size['images']})")
+            for name, cell in zip(names.cells, column.cells, strict=True):
+                figure = size["methods"][name.plain].get(key)
+                assert cell.split(" ±")[0] == ("" if figure is None else f"{100 * figure:.1f}")
+
+
+def test_notes_tell_how_many_objects_there_are_and_of_masks_where_there_are_any(colors, masked):
+    evaluation = evaluate(colors, read_samples(masked), Judging(["paper"], baselines=False))
+    assert "Objects: 6 in all" in notes(evaluation)
+    assert "Boundary F" in notes(evaluation)
+    (masked / "boxes.csv").write_text("image,label,x0,y0,x1,y1\n0.png,red,1,1,9,9\n0.png,red,20,1,29,9\n")
+    evaluation = evaluate(colors, read_samples(masked), Judging(["paper"], baselines=False))
+    assert "Objects: 2 in all" in notes(evaluation)
+    assert "images with several: 1." in notes(evaluation)
+    assert "Boundary F" not in notes(evaluation)
 
 
 def test_no_figure_of_the_tables_is_cut_short_and_all_fit_a_terminal(colors, masked, capsys):

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from deepinside.core.errors import DeepInsideError, writing
-from deepinside.core.geometry import Box
 from deepinside.data.boxes import Sample
 from deepinside.evaluation.localization import Judging, judge_numbered
+from deepinside.evaluation.objects import Truth
 from deepinside.evaluation.results import Case, Found, Judged
 from deepinside.networks.classifier import Classifier
 
@@ -129,10 +129,11 @@ def _as_json(case: Case) -> dict[str, Any]:
         "label": case.label,
         "predicted": case.predicted,
         "rank": case.rank,
-        "truths": case.truths.tolist(),
+        "truth": {name: values.tolist() for name, values in case.truth._asdict().items()},
+        "share": case.share,
         "found": {
             name: {
-                "box": found.box and found.box.as_tuple(),
+                "objects": None if found.objects is None else found.objects.tolist(),
                 "sweep": None if found.sweep is None else found.sweep.tolist(),
                 "pixels": None if found.pixels is None else found.pixels.tolist(),
                 "scores": dict(found.scores),
@@ -145,12 +146,14 @@ def _as_json(case: Case) -> dict[str, Any]:
 def _case(told: Mapping[str, Any]) -> Case:
     found = {
         name: Found(
-            None if each["box"] is None else Box(*each["box"]),
+            None if each["objects"] is None else np.array(each["objects"], dtype=np.float64),
             None if each["sweep"] is None else np.array(each["sweep"], dtype=np.float32),
             None if each["pixels"] is None else np.array(each["pixels"], dtype=np.int64),
             each["scores"],
         )
         for name, each in told["found"].items()
     }
-    truths = np.array(told["truths"], dtype=np.float64)
-    return Case(Path(told["path"]), told["label"], told["predicted"], int(told["rank"]), truths, found)
+    boxes, crowds = (np.array(told["truth"][name], dtype=np.float64).reshape(-1, 4) for name in ("boxes", "crowds"))
+    truth = Truth(boxes, np.array(told["truth"]["counted"], dtype=bool), crowds)
+    path, share = Path(told["path"]), float(told["share"])
+    return Case(path, told["label"], told["predicted"], int(told["rank"]), truth, share, found)

@@ -1,42 +1,45 @@
-"""How well do the boxes fit the objects? Localization as ILSVRC judges it (paper, Sect. 3.2), beside baselines.
+"""How well do boxes and masks fit the objects? Localization as ILSVRC judges it (paper, Sect. 3.2), beside baselines.
 
 Photos take the same path as in `explain`, in batches and on all cores. Each photo is asked about one class: of the
 classes of its ground truth, the one that the network ranks highest, or else the one with the largest box. Every method
 is judged under the same class predictions, those of the first localizer. A (label, box) pair with another label than
-the photo's can never be right, so the box of the class asked about is all that the challenge's rule needs.
+the photo's can never be right, so the box of the class asked about is all that the challenge's rule needs: that of
+its surest object. Masks are judged as the union of all its objects, and objects one to one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Box, Frame
 from deepinside.core.images import Photo, pixel_count, read
-from deepinside.core.labels import Labels
+from deepinside.core.results import Segmentation
 from deepinside.core.threads import in_batches
 from deepinside.data.boxes import Annotation, Sample, marked_pixels
 from deepinside.evaluation.baselines import cam_layer, cam_maps, center_box, whole_image
+from deepinside.evaluation.classes import asked_of, by_class
+from deepinside.evaluation.masks import Mask, boundary_f, mask_iou, share_of
 from deepinside.evaluation.metrics import (
     STAGES,
     TOP,
     Map,
     faithfulness,
-    mask_iou,
     pixel_counts,
     pointing_game,
     randomized,
     rank_correlation,
     threshold_boxes,
 )
+from deepinside.evaluation.objects import Truth
 from deepinside.evaluation.results import Case, Evaluation, Failure, Found, Judged, tabulate
 from deepinside.explanations.explain import BATCH, MOST_PIXELS, see_each, segmentations
 from deepinside.explanations.localizer import Choice, Seen
@@ -44,7 +47,7 @@ from deepinside.explanations.presets import PRESETS, AnyLocalizer, localizer_of,
 from deepinside.networks.classifier import Classifier
 
 # The pixels that are the object, and those that count neither way.
-Marked: TypeAlias = tuple[Bool[np.ndarray, "rows columns"], Bool[np.ndarray, "rows columns"]] | None
+Marked: TypeAlias = tuple[Mask, Mask] | None
 
 
 @dataclass(frozen=True)
@@ -124,28 +127,15 @@ def choose(samples: Sequence[Sample], limit: int | None, seed: int) -> list[Samp
     return [samples[number] for number in chosen]
 
 
-def class_of(annotation: Annotation, labels: Labels) -> int | None:
-    """The network's class of an annotation: by WordNet id, then by name, and by number if it has neither.
-
-    A name that is a number is an index only where no class is called by a number.
-    """
-    for wanted in (annotation.wnid, annotation.name):
-        try:
-            if wanted:
-                return labels.named(wanted) if labels.has_numbers else labels.find(wanted)
-        except DeepInsideError:
-            continue
-    return annotation.index if not labels or not (annotation.wnid or annotation.name) else None
-
-
 @dataclass(eq=False)
 class _Scene:
-    """One photo on its way: its annotations by class, and what is found out about it step by step."""
+    """One photo on its way: its objects and crowds by class, and what is found out about it step by step."""
 
     number: int  # among the samples
     sample: Sample
     photo: Photo
     known: Mapping[int, list[Annotation]]
+    crowds: Mapping[int, list[Annotation]]
     predicted: tuple[int, ...] = ()
     asked: int = -1
     seen: dict[str, Seen | DeepInsideError] = field(default_factory=dict)  # by localizer
@@ -154,18 +144,21 @@ class _Scene:
     def choose(self, logits: Float[Tensor, " classes"]) -> list[int]:
         """The class to ask about, by the logits of the first localizer."""
         self.predicted = tuple(logits.topk(min(TOP, len(logits))).indices.tolist())
-        self.asked = _asked(self.predicted, self.known)
+        self.asked = asked_of((*self.predicted, *logits.argsort(descending=True).tolist()), self.known)
         return [self.asked]
 
     @property
-    def truths(self) -> Float[np.ndarray, "m 4"]:
-        """The boxes of the class asked about."""
-        return np.array([annotation.box.as_tuple() for annotation in self.known[self.asked]], dtype=np.float64)
+    def truth(self) -> Truth:
+        """The objects of the class asked about."""
+        objects, crowds = self.known[self.asked], self.crowds.get(self.asked, [])
+        counted = np.array([not annotation.difficult for annotation in objects])
+        return Truth(_boxes_of(objects), counted, _boxes_of(crowds))
 
     @property
     def marked(self) -> Marked:
         """The pixels of the class asked about, if anybody marked them."""
-        return marked_pixels(self.sample, self.known[self.asked], self.photo.width, self.photo.height)
+        sample = replace(self.sample, ignored=tuple(self.crowds.get(self.asked, ())))
+        return marked_pixels(sample, self.known[self.asked], self.photo.width, self.photo.height)
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +186,7 @@ class _Run:
             self._see_class_activations(answered)
         for scene in scenes:
             try:
-                judged[scene.number] = self._case(scene, self._found(scene))
+                judged[scene.number] = self._case(scene)
             except DeepInsideError as error:
                 judged[scene.number] = _failure(scene.sample, error)
         return [judged[number] for number, _ in batch]
@@ -203,7 +196,12 @@ class _Run:
             raise sample.error
         photo = read(sample.path)
         sample = sample.on_photo(photo.width, photo.height)
-        return _Scene(number, sample, photo, _by_class(sample, self.classifier))
+        labels = self.classifier.labels
+        known = by_class(sample.annotations, labels)
+        if not known:
+            names = ", ".join(sorted({annotation.label for annotation in sample.annotations}))
+            raise DeepInsideError(f"{sample.path}: expected classes that {self.classifier.name} knows, got {names}")
+        return _Scene(number, sample, photo, known, by_class(sample.ignored, labels))
 
     def _see(self, name: str, scenes: Sequence[_Scene]) -> None:
         """One pass of a localizer for all scenes; the first localizer's also tells which class to ask about."""
@@ -222,12 +220,19 @@ class _Run:
             for scene, map in zip(scenes, maps, strict=True):
                 scene.cams[name] = map
 
-    def _found(self, scene: _Scene) -> dict[str, Found]:
+    def _case(self, scene: _Scene) -> Case:
         """What every method found. Raises the error of a localizer that had no answer."""
         for seen in scene.seen.values():
             if isinstance(seen, DeepInsideError):
                 raise seen
-        marked = scene.marked
+        rank = scene.predicted.index(scene.asked) if scene.asked in scene.predicted else TOP
+        labels = self.classifier.labels
+        label, predicted = labels.name(scene.asked), labels.name(scene.predicted[0])
+        truth, marked = scene.truth, scene.marked
+        share = share_of(truth.boxes, marked and marked[0], scene.photo.width, scene.photo.height)
+        return Case(scene.sample.path, label, predicted, rank, truth, share, self._found(scene, marked))
+
+    def _found(self, scene: _Scene, marked: Marked) -> dict[str, Found]:
         found = {name: self._of_localizer(scene, marked, name) for name in scene.seen}
         height, width = self.classifier.size
         frame = Frame.whole(scene.photo.width, scene.photo.height, width=width, height=height)
@@ -236,23 +241,18 @@ class _Run:
             found[name] = _of_box(box_of(scene.photo.width, scene.photo.height), marked)
         return found
 
-    def _case(self, scene: _Scene, found: Mapping[str, Found]) -> Case:
-        rank = scene.predicted.index(scene.asked) if scene.asked in scene.predicted else TOP
-        labels = self.classifier.labels
-        predicted = labels.name(scene.predicted[0])
-        return Case(scene.sample.path, labels.name(scene.asked), predicted, rank, scene.truths, found)
-
     def _of_localizer(self, scene: _Scene, marked: Marked, name: str) -> Found:
         seen = scene.seen[name]
         assert not isinstance(seen, DeepInsideError)
-        segmentation = segmentations(self.localizers[name], seen, 0, others=True)[0]
+        objects = segmentations(self.localizers[name], seen, 0, others=True)
         of_map = self._of_map(scene, marked, seen.maps[0], seen.frame)
         scores = dict(of_map.scores)
         if marked:
-            scores["mask_iou"] = mask_iou(segmentation.frame.mask_to_photo(segmentation.mask), *marked)
+            scores |= _mask_scores(_union(objects), *marked)
         if scene.number < self.judging.sanity:
             scores |= self._sanity(scene, name, seen.maps[0])
-        return Found(segmentation.frame.mask_box(segmentation.mask), of_map.sweep, of_map.pixels, scores)
+        boxes = [(*each.frame.mask_box(each.mask).as_tuple(), each.confidence) for each in objects]
+        return Found(np.array(boxes, dtype=np.float64), of_map.sweep, of_map.pixels, scores)
 
     def _sanity(self, scene: _Scene, name: str, map: Map) -> dict[str, float]:
         """How much the map resembles that of the same network with some of its layers randomized."""
@@ -264,7 +264,7 @@ class _Run:
         return scores
 
     def _of_map(self, scene: _Scene, marked: Marked, map: Map, frame: Frame) -> Found:
-        scores: dict[str, float] = {"pointing_game": float(pointing_game(map, frame, scene.truths))}
+        scores: dict[str, float] = {"pointing_game": float(pointing_game(map, frame, scene.truth.boxes))}
         if self.judging.faithful:
             shown, image = self.classifier.whole(scene.photo)
             on_image = frame.resized(shown.width, shown.height).map_to_photo(map)
@@ -281,31 +281,29 @@ def _that(asked: int, logits: Float[Tensor, " classes"]) -> list[int]:
     return [asked]
 
 
-def _by_class(sample: Sample, classifier: Classifier) -> dict[int, list[Annotation]]:
-    """The sample's annotations by the network's class; those of classes that it does not know are left out."""
-    known: dict[int, list[Annotation]] = {}
-    for annotation in sample.annotations:
-        index = class_of(annotation, classifier.labels)
-        if index is not None:
-            known.setdefault(index, []).append(annotation)
-    if not known:
-        names = ", ".join(sorted({annotation.label for annotation in sample.annotations}))
-        raise DeepInsideError(f"{sample.path}: expected classes that {classifier.name} knows, got {names}")
-    return known
-
-
-def _asked(predicted: Sequence[int], known: Mapping[int, Sequence[Annotation]]) -> int:
-    """The class of the ground truth that is predicted first, or else the one of the largest box."""
-    ranked = [index for index in predicted if index in known]
-    return ranked[0] if ranked else max(known, key=lambda index: max(each.box.area for each in known[index]))
+def _boxes_of(annotations: Sequence[Annotation]) -> Float[np.ndarray, "m 4"]:
+    return np.array([annotation.box.as_tuple() for annotation in annotations], dtype=np.float64).reshape(-1, 4)
 
 
 def _of_box(box: Box, marked: Marked) -> Found:
+    objects = np.array([(*box.as_tuple(), 1.0)])
     if not marked:
-        return Found(box)
+        return Found(objects)
     filled = np.zeros(marked[0].shape, dtype=bool)
     filled[round(box.y0) : round(box.y1), round(box.x0) : round(box.x1)] = True
-    return Found(box, scores={"mask_iou": mask_iou(filled, *marked)})
+    return Found(objects, scores=_mask_scores(filled, *marked))
+
+
+def _union(objects: Sequence[Segmentation]) -> Mask:
+    """The pixels of the photo that any of the objects has."""
+    union = objects[0].frame.mask_to_photo(objects[0].mask)
+    for each in objects[1:]:
+        union |= each.frame.mask_to_photo(each.mask)
+    return union
+
+
+def _mask_scores(mask: Mask, marked: Mask, void: Mask) -> dict[str, float]:
+    return {"mask_iou": mask_iou(mask, marked, void), "boundary_f": boundary_f(mask, marked, void)}
 
 
 def _failure(sample: Sample, error: DeepInsideError) -> Failure:

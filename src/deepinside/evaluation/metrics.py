@@ -51,11 +51,26 @@ def best_iou(boxes: Float[np.ndarray, "*n 4"], truths: Float[np.ndarray, "m 4"])
     >>> best_iou(np.array([[0.0, 0, 10, 10]]), np.array([[5.0, 0, 15, 10], [50, 50, 60, 60]]))
     array([0.33333333])
     """
+    return np.asarray(pair_ious(boxes, truths).max(axis=-1))
+
+
+def pair_ious(boxes: Float[np.ndarray, "*n 4"], others: Float[np.ndarray, "m 4"]) -> Float[np.ndarray, "*n m"]:
+    """The intersection over union of each box with each other one, in [0, 1]."""
+    shared = shared_areas(boxes, others)
+    union = areas(boxes)[..., None] + areas(others) - shared
+    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
+
+
+def shared_areas(boxes: Float[np.ndarray, "*n 4"], others: Float[np.ndarray, "m 4"]) -> Float[np.ndarray, "*n m"]:
+    """The area that each box has in common with each other one."""
     box = boxes[..., None, :]
-    low, high = np.maximum(box[..., :2], truths[:, :2]), np.minimum(box[..., 2:], truths[:, 2:])
-    shared = np.prod(np.maximum(high - low, 0), axis=-1)
-    union = _area(box) + _area(truths) - shared
-    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0).max(axis=-1))
+    low, high = np.maximum(box[..., :2], others[:, :2]), np.minimum(box[..., 2:], others[:, 2:])
+    return np.asarray(np.prod(np.maximum(high - low, 0), axis=-1))
+
+
+def areas(boxes: Float[np.ndarray, "*n 4"]) -> Float[np.ndarray, "*n"]:
+    """The area of each box."""
+    return np.asarray(np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1))
 
 
 def localized(ranks: Int[np.ndarray, " n"], ious: Float[np.ndarray, " n"], top: int) -> Bool[np.ndarray, " n"]:
@@ -105,17 +120,6 @@ def transferred_choice(scores: Float[np.ndarray, "n t"], seed: int) -> Int[np.nd
     first[np.random.default_rng(seed).permutation(len(scores))[: len(scores) // 2]] = True
     on_first, on_second = (scores[half].mean(axis=0).argmax() for half in (first, ~first))
     return np.asarray(np.where(first, on_second, on_first))
-
-
-def mask_iou(
-    mask: Bool[np.ndarray, "rows columns"],
-    marked: Bool[np.ndarray, "rows columns"],
-    void: Bool[np.ndarray, "rows columns"],
-) -> float:
-    """Intersection over union of a mask with the marked pixels; void pixels are ignored."""
-    mask = mask & ~void
-    union = np.count_nonzero(mask | marked)
-    return np.count_nonzero(mask & marked) / union if union else 0.0
 
 
 def pixel_counts(
@@ -209,11 +213,15 @@ def estimate(statistic: Statistic, weights: UInt8[np.ndarray, "draws n"]) -> Est
 def mean_of(values: Float[np.ndarray, " n"]) -> Statistic:
     """The mean over images; NaN stands for an unknown value and is left out."""
     known = ~np.isnan(values)
-    filled = np.where(known, values, 0.0)
+    return ratio_of(np.where(known, values, 0.0), known.astype(np.float64))
+
+
+def ratio_of(numerators: Float[np.ndarray, " n"], denominators: Float[np.ndarray, " n"]) -> Statistic:
+    """The total over images of one number divided by that of another; NaN where there is nothing to divide by."""
 
     def statistic(weights: np.ndarray) -> np.ndarray:
-        count = weights @ known
-        return np.asarray(np.divide(weights @ filled, count, out=np.full(len(weights), np.nan), where=count > 0))
+        total = weights @ denominators
+        return np.asarray(np.divide(weights @ numerators, total, out=np.full(len(weights), np.nan), where=total > 0))
 
     return statistic
 
@@ -235,7 +243,3 @@ def _logits(network: nn.Module, images: Float[Tensor, "batch channels _ _"]) -> 
 
 def _area_under(curve: np.ndarray) -> float:
     return float((curve[1:] + curve[:-1]).mean() / 2)
-
-
-def _area(boxes: np.ndarray) -> np.ndarray:
-    return np.asarray(np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1))

@@ -1,10 +1,11 @@
-"""The results of judging boxes on photos with ground truth: every photo, and each method's figures over all of them.
+"""The results of judging methods on photos with ground truth: every photo, and each one's figures over all of them.
 
 A map that is cut at a fraction of its maximum needs that fraction chosen: on the other half of the images
 (`grad_cam`, transferred) or on the very images that it is judged on (`grad_cam_oracle`): the second is an upper
 bound, not a result.
 
-Shapes: n images, t thresholds, m ground-truth boxes (m, 4) as (x0, y0, x1, y1) in photo pixels, draws of a bootstrap.
+Shapes: n images, t thresholds, k objects found and m of the ground truth, boxes (m, 4) as (x0, y0, x1, y1) in photo
+pixels, draws of a bootstrap.
 """
 
 from __future__ import annotations
@@ -35,37 +36,53 @@ from deepinside.evaluation.metrics import (
     resamples,
     transferred_choice,
 )
+from deepinside.evaluation.objects import Matched, Truth, match
+from deepinside.evaluation.objects import statistics as object_statistics
 
 CLASSIFICATION = "classification"
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What one method found in one image. A class-activation map has no box yet: its threshold is chosen later.
+    """What one method found in one image. A class-activation map has no object yet: its threshold is chosen later.
 
-    `sweep` holds the map's box at each threshold, `pixels` its histogram inside and outside of the ground-truth mask,
-    `scores` whatever is one number per image.
+    `objects` holds the box and the confidence of each object, the surest first, `sweep` the map's box at each
+    threshold, `pixels` its histogram inside and outside of the ground-truth mask, `scores` whatever is one number per
+    image.
     """
 
-    box: Box | None = None
+    objects: Float[np.ndarray, "k 5"] | None = None
     sweep: Float[np.ndarray, "t 4"] | None = None
     pixels: Int[np.ndarray, "2 bins"] | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def box(self) -> Box | None:
+        """The box of the surest object, by which a method is judged where there is one box per image."""
+        return None if self.objects is None else Box(*self.objects[0, :4].tolist())
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
     """One image: the class asked about, its rank among the predictions, and what each method found.
 
-    `rank` counts from 0; `TOP` means that the class is not among the likeliest.
+    `rank` counts from 0; `TOP` means that the class is not among the likeliest. `truth` holds the objects of the
+    class, and `share` is the part of the image that they cover, from 0 to 1: their pixels where these are marked, and
+    else their boxes.
     """
 
     path: Path
     label: str
     predicted: str
     rank: int
-    truths: Float[np.ndarray, "m 4"]
+    truth: Truth
+    share: float
     found: Mapping[str, Found]
+
+    @property
+    def truths(self) -> Float[np.ndarray, "m 4"]:
+        """The boxes of the class."""
+        return self.truth.boxes
 
 
 @dataclass(frozen=True)
@@ -86,7 +103,8 @@ class Row:
     """One method over all images: its boxes and their IoU, if it has any, and its figures.
 
     `method` is its name in `Case.found`; `threshold` says how that of a class-activation map was chosen, and is None
-    for a method with boxes of its own.
+    for a method with boxes of its own. `columns` holds what each image contributes to the figures that are means over
+    images, NaN where that is unknown, and `objects` what it contributes to those of objects.
     """
 
     method: str
@@ -94,6 +112,8 @@ class Row:
     ious: Float[np.ndarray, " n"] | None
     figures: Mapping[str, Estimate]
     threshold: Threshold | None = None
+    columns: Mapping[str, Float[np.ndarray, " n"]] = field(default_factory=dict)
+    objects: Sequence[Matched] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,17 +174,28 @@ def _row(
     found = [case.found[method] for case in cases]
     ranks = _ranks(cases)
     ious = np.array([best_iou(box, case.truths) for box, case in zip(boxes, cases, strict=True)], dtype=np.float64)
-    columns: dict[str, np.ndarray] = {f"top{top}_error": ~localized(ranks, ious, top) for top in (1, TOP)}
-    columns |= {"gt_known_accuracy": ious >= CORRECT_IOU, "mean_iou": ious}
-    columns |= {f"box_accuracy_{level}": ious >= level for level in LEVELS}
-    columns |= {key: _column(found, key) for key in sorted({key for one in found for key in one.scores})}
-    statistics = {key: mean_of(column.astype(np.float64)) for key, column in columns.items()}
+    judged: dict[str, np.ndarray] = {f"top{top}_error": ~localized(ranks, ious, top) for top in (1, TOP)}
+    judged |= {"gt_known_accuracy": ious >= CORRECT_IOU, "mean_iou": ious}
+    judged |= {f"box_accuracy_{level}": ious >= level for level in LEVELS}
+    judged |= {key: _column(found, key) for key in sorted({key for one in found for key in one.scores})}
+    pixels = _pixels(found)
+    if threshold is not None and pixels is not None:
+        judged["mask_iou"] = _mask_ious(pixels, seed, threshold)
+    columns = {key: column.astype(np.float64) for key, column in judged.items()}
+    objects = [_matched(case, one, box) for case, one, box in zip(cases, found, boxes, strict=True)]
+    statistics = {key: mean_of(column) for key, column in columns.items()} | object_statistics(objects)
     if threshold is not None:
         statistics |= _sweep_statistics(_sweep_ious(cases, _sweeps(found)), seed, threshold)
-    if any(one.pixels is not None for one in found):
-        statistics |= _pixel_statistics(found, seed, threshold)
+    if pixels is not None:
+        statistics["pxap"] = average_precision_of(pixels)
     figures = {key: estimate(statistic, weights) for key, statistic in statistics.items()}
-    return Row(method, boxes, ious, figures, threshold)
+    return Row(method, boxes, ious, figures, threshold, columns, objects)
+
+
+def _matched(case: Case, found: Found, box: Float[np.ndarray, " 4"]) -> Matched:
+    """The objects found; of a class-activation map, the one box that was chosen."""
+    objects = np.append(box, 1.0)[None] if found.objects is None else found.objects
+    return match(objects[:, :4], objects[:, 4], case.truth)
 
 
 def _sweep_statistics(ious: Float[np.ndarray, "n t"], seed: int, threshold: Threshold) -> dict[str, Statistic]:
@@ -177,22 +208,23 @@ def _sweep_statistics(ious: Float[np.ndarray, "n t"], seed: int, threshold: Thre
     return statistics
 
 
-def _pixel_statistics(found: Sequence[Found], seed: int, threshold: Threshold | None) -> dict[str, Statistic]:
-    """PxAP, and for a class-activation map the mask IoU at a threshold of its own."""
-    counts = np.array(
-        [one.pixels if one.pixels is not None else np.zeros((2, BINS)) for one in found], dtype=np.float64
-    )
-    statistics = {"pxap": average_precision_of(counts)}
-    if threshold is None:
-        return statistics
-    inside, outside = np.moveaxis(np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1], 1, 0)
+def _pixels(found: Sequence[Found]) -> Float[np.ndarray, "n 2 bins"] | None:
+    """The histograms of all images, zeros where no pixels are marked; None where there are none at all."""
+    if all(one.pixels is None for one in found):
+        return None
+    return np.array([np.zeros((2, BINS)) if one.pixels is None else one.pixels for one in found], dtype=np.float64)
+
+
+def _mask_ious(pixels: Float[np.ndarray, "n 2 bins"], seed: int, threshold: Threshold) -> Float[np.ndarray, " n"]:
+    """The mask IoU of a class-activation map at a threshold of its own; NaN where pixels are not marked."""
+    inside, outside = np.moveaxis(np.cumsum(pixels[..., ::-1], axis=-1)[..., ::-1], 1, 0)
     union = inside[:, :1] + outside
     ious = np.divide(inside, union, out=np.zeros_like(inside), where=union > 0)
-    known = np.array([one.pixels is not None for one in found])
+    known = pixels.any(axis=(1, 2))
     choice = transferred_choice(ious[known], seed) if threshold == "transferred" else oracle_choice(ious[known])
-    chosen = np.full(len(found), np.nan)
+    chosen = np.full(len(pixels), np.nan)
     chosen[known] = ious[known][np.arange(known.sum()), choice]
-    return statistics | {"mask_iou": mean_of(chosen)}
+    return chosen
 
 
 def _ranks(cases: Sequence[Case]) -> Int[np.ndarray, " n"]:

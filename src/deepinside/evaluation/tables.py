@@ -1,4 +1,4 @@
-"""An evaluation as a table to read, as JSON and CSV to compute with, and as a sheet of its best and worst photos."""
+"""An evaluation as tables to read, as JSON and CSV to compute with, and as a sheet of its best and worst photos."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ from deepinside.core.geometry import Box
 from deepinside.core.images import read
 from deepinside.core.terminal import literal
 from deepinside.evaluation.baselines import MAP_METHODS
+from deepinside.evaluation.masks import TOLERANCE
 from deepinside.evaluation.metrics import CORRECT_IOU, LEVELS, STAGES, TOP, Estimate
+from deepinside.evaluation.objects import SEVERAL
 from deepinside.evaluation.results import Evaluation, Row
+from deepinside.evaluation.sizes import Sized, by_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,22 +32,32 @@ if TYPE_CHECKING:
 
 
 def as_json(evaluation: Evaluation) -> dict[str, object]:
-    """Plain values: `{"images", "model", "seed", "methods": {name: {figure: value, "intervals": ...}}, "failures"}`."""
-    methods = {
-        name: {key: round(figure.value, 6) for key, figure in row.figures.items()}
-        | {"intervals": {key: [round(figure.low, 6), round(figure.high, 6)] for key, figure in row.figures.items()}}
-        for name, row in evaluation.rows.items()
-    }
+    """Plain values: `{"images", "model", "seed", "methods": {name: {figure: value, "intervals": ...}}, "failures"}`.
+
+    `by_size` has `images` and `methods` again, for the images whose objects have each size.
+    """
     return {
         "images": len(evaluation.cases),
         "model": encodable(evaluation.model),
         "seed": evaluation.seed,
-        "methods": methods,
+        "methods": {name: _figures_json(row.figures) for name, row in evaluation.rows.items()},
+        "by_size": {
+            sized.key: {
+                "images": sized.count,
+                "methods": {name: _figures_json(figures) for name, figures in sized.figures.items()},
+            }
+            for sized in by_size(evaluation)
+        },
         "failures": [
             {"path": encodable(str(failure.path)), "error": encodable(failure.reason)}
             for failure in evaluation.failures
         ],
     }
+
+
+def _figures_json(figures: Mapping[str, Estimate]) -> dict[str, object]:
+    intervals = {key: [round(figure.low, 6), round(figure.high, 6)] for key, figure in figures.items()}
+    return {key: round(figure.value, 6) for key, figure in figures.items()} | {"intervals": intervals}
 
 
 def write_json(evaluation: Evaluation, path: Path) -> Path:
@@ -73,6 +86,9 @@ def _lines(evaluation: Evaluation) -> Iterator[Sequence[object]]:
         "y0",
         "x1",
         "y1",
+        "objects",
+        "objects_found",
+        "objects_right",
     )
     scores = sorted({key for case in evaluation.cases for found in case.found.values() for key in found.scores})
     yield (*head, *scores)
@@ -86,7 +102,9 @@ def _lines(evaluation: Evaluation) -> Iterator[Sequence[object]]:
             own = case.found[row.method].scores
             box = [round(float(side), 2) for side in row.boxes[number]]
             image, label, predicted = map(cell, (str(case.path), case.label, case.predicted))
-            fixed = (image, label, predicted, rank, cell(name), round(iou, 4), *right, *box)
+            objects = row.objects[number]
+            counts = (objects.total, len(objects.right), int(objects.right.sum()))
+            fixed = (image, label, predicted, rank, cell(name), round(iou, 4), *right, *box, *counts)
             yield (*fixed, *(round(own[key], 6) if key in own else "" for key in scores))
 
 
@@ -145,17 +163,31 @@ class Column:
 def tables(evaluation: Evaluation) -> Iterator[Table]:
     """Methods as rows, figures in percent, in as many tables as fit 80 columns; each figure is that of its key in JSON.
 
-    In the first, errors and accuracies with half the width of their 95% interval. Figures that no method has are left
-    out, and so are methods that have none of a table's.
+    Errors, accuracies, and the figures of masks and objects have half the width of their 95% interval. Figures that no
+    method has are left out, and so are methods that have none of a table's.
     """
-    used = {key for row in evaluation.rows.values() for key in row.figures}
+    rows = {name: row.figures for name, row in evaluation.rows.items()}
+    used = {key for figures in rows.values() for key in figures}
     for title, columns in _TABLES:
         there = [column for column in columns if column.key in used]
         if there:
-            yield _table(title or f"{evaluation.model}, {len(evaluation.cases)} images", there, evaluation.rows)
+            yield _table(title or f"{evaluation.model}, {len(evaluation.cases)} images", there, rows)
+    yield from _size_tables(list(by_size(evaluation)))
 
 
-def _table(title: str, columns: Sequence[Column], rows: Mapping[str, Row]) -> Table:
+def _size_tables(sizes: Sequence[Sized]) -> Iterator[Table]:
+    """One table for each figure, with a column for each size and the number of its images."""
+    columns = [Column(f"{sized.heading}\n({sized.count})", sized.key, True) for sized in sizes]
+    for title, key in _BY_SIZE:
+        rows = {
+            name: {sized.key: sized.figures[name][key] for sized in sizes if key in sized.figures[name]}
+            for name in sizes[0].figures
+        }
+        if any(rows.values()):
+            yield _table(title, columns, rows)
+
+
+def _table(title: str, columns: Sequence[Column], rows: Mapping[str, Mapping[str, Estimate]]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -163,11 +195,9 @@ def _table(title: str, columns: Sequence[Column], rows: Mapping[str, Row]) -> Ta
     result.add_column("method", no_wrap=True)
     for column in columns:
         result.add_column(column.heading, justify="right", no_wrap=True)
-    for name, row in rows.items():
-        if any(column.key in row.figures for column in columns):
-            result.add_row(
-                literal(name), *(_percent(row.figures.get(column.key), column.interval) for column in columns)
-            )
+    for name, figures in rows.items():
+        if any(column.key in figures for column in columns):
+            result.add_row(literal(name), *(_percent(figures.get(column.key), column.interval) for column in columns))
     return result
 
 
@@ -190,11 +220,30 @@ _TABLES: tuple[tuple[str, tuple[Column, ...]], ...] = (
         tuple(Column(str(level), f"max_box_accuracy_{level}") for level in LEVELS),
     ),
     (
+        "masks",
+        (
+            Column("mask\nIoU", "mask_iou", True),
+            Column("boundary\nF", "boundary_f", True),
+        ),
+    ),
+    (
+        "objects, one to one",
+        (
+            Column("recall", "object_recall", True),
+            Column("precision", "object_precision", True),
+            Column("F1", "object_f1", True),
+            Column("AP50", "object_ap50", True),
+        ),
+    ),
+    (
+        "images with several objects",
+        (Column("recall, one\nto one", "object_recall_several", True),),
+    ),
+    (
         "maps",
         (
             Column("pointing\ngame", "pointing_game"),
             Column("\nPxAP", "pxap"),
-            Column("mask\nIoU", "mask_iou"),
             Column("insertion\nAUC", "insertion_auc"),
             Column("deletion\nAUC", "deletion_auc"),
         ),
@@ -205,9 +254,21 @@ _TABLES: tuple[tuple[str, tuple[Column, ...]], ...] = (
     ),
 )
 
+_BY_SIZE = (
+    ("GT-known accuracy by the share of the image that objects cover (images)", "gt_known_accuracy"),
+    ("mask IoU by the share of the image that objects cover (images)", "mask_iou"),
+)
+
 _NOTES = """In percent, ± half of the 95% bootstrap interval. Class predictions are those of
 {first} for every method; no box can beat the classification error.
 center_box and whole_image do not look at the image."""
+
+_MASK_NOTES = """Masks: all objects of the class together, against all marked pixels. Boundary F:
+outlines that match within {tolerance:.2%} of the diagonal, precision and recall in one."""
+
+_OBJECT_NOTES = """Objects: {total} in all, each matched with at most one that was found, at an IoU of
+0.5; images with several: {several}. AP50 ranks what was found by its confidence;
+class-activation maps and image-free boxes have none and are ranked alike."""
 
 _CAM_NOTES = """Grad-CAM, which is CAM here if the network ends in average pooling and one
 linear layer, and LayerCAM: cut at a fraction of the maximum, for MaxBoxAcc one
@@ -230,6 +291,10 @@ def _write(path: Path, write: Callable[[TextIO], object]) -> Path:
 def notes(evaluation: Evaluation, judging_baselines: bool = True) -> str:
     """How to read the table, below it."""
     notes = [_NOTES.format(first=next(iter(evaluation.rows)))]
+    if any("boundary_f" in row.figures for row in evaluation.rows.values()):
+        notes.append(_MASK_NOTES.format(tolerance=TOLERANCE))
+    totals = [int(case.truth.counted.sum()) for case in evaluation.cases]
+    notes.append(_OBJECT_NOTES.format(total=sum(totals), several=sum(total >= SEVERAL for total in totals)))
     if MAP_METHODS[0] in evaluation.rows:
         notes.append(_CAM_NOTES)
     elif judging_baselines:
