@@ -88,7 +88,7 @@ def localize(
         typer.Option("--json", help="One JSON object per photo on standard output; images only with --out."),
     ] = False,
 ) -> None:
-    """What a photo shows and where: classes, boxes, masks, and an image of how they were found."""
+    """What a photo shows and where: classes, the box and mask of each object, and an image of how they were found."""
     from deepinside.core.images import find_photos
     from deepinside.explanations import sheets
     from deepinside.explanations.explain import explain_each, most_objects
@@ -170,7 +170,7 @@ def compare(
     objects: groups.Objects = "all",
     out: Out = OUT,
 ) -> None:
-    """One sheet per photo: gradient, DeconvNet and guided maps, and the boxes of both presets, side by side."""
+    """One sheet per photo: gradient, DeconvNet and guided maps, and what both presets find, side by side."""
     from deepinside.core.images import find_photos
     from deepinside.explanations import sheets
     from deepinside.explanations.compare import compare

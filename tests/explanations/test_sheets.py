@@ -26,7 +26,7 @@ def photo():
     return Photo(Image.fromarray(pixels), "album/tom.jpg")
 
 
-def detection(*, label="tabby", with_boxes=True, frame=None):
+def detection(*, label="tabby", index=281, with_boxes=True, frame=None):
     """On a 4 x 4 grid over the central square, columns 10 to 49: a cell is 10 x 10 photo pixels."""
     mask, foreground, background = np.zeros((3, 4, 4), bool)
     mask[1:3, 1:4] = True
@@ -35,7 +35,7 @@ def detection(*, label="tabby", with_boxes=True, frame=None):
     values = np.arange(16, dtype=np.float32).reshape(4, 4)
     frame = frame or Frame.center(60, 40, width=4, height=4)
     found = Segmentation(frame, mask, foreground, background, 0.0) if with_boxes else None
-    return Detection(281, label, "n02123045", 9.0, 0.756, frame, values, found)
+    return Detection(index, label, "n02123045", 9.0, 0.756, frame, values, found)
 
 
 def explanation(*objects):
@@ -70,13 +70,15 @@ def panels(figure, columns):
 # ------------------------------------------------------------------------------------------------------ localization
 
 
-def test_localization_sheet_shows_photo_box_map_seeds_and_mask(photo):
-    grid = panels(sheets.localization_sheet(photo, explanation(detection(), detection(label="tiger cat"))), 4)
-    assert [axes.get_title() for axes in grid[0]] == ["photo and box", "saliency", "seeds", "mask"]
+def test_localization_sheet_shows_outline_box_map_seeds_and_mask_of_each_class(photo):
+    told = explanation(detection(), detection(label="tiger cat", index=282))
+    grid = panels(sheets.localization_sheet(photo, told), 4)
+    assert [axes.get_title() for axes in grid[0]] == ["outline and box", "saliency", "seeds", "mask"]
     assert [row[0].get_ylabel() for row in grid] == ["tabby\n75.6%", "tiger cat\n75.6%"]
     first, saliency, seeds, mask = grid[0]
     np.testing.assert_array_equal(shown(first), photo.pixels)
     assert list(boxes_in(first)) == [(RED, (20, 10, 50, 30))]
+    assert len(first.collections) == 1, "one outline"
     values = shown(saliency).filled(np.nan)
     assert np.isnan(values[:, :10]).all()
     assert np.isnan(values[:, 50:]).all()
@@ -84,13 +86,19 @@ def test_localization_sheet_shows_photo_box_map_seeds_and_mask(photo):
     painted, found = shown(seeds), detection().segmentation
     np.testing.assert_array_equal((painted == RED).all(axis=2), found.frame.mask_to_photo(found.foreground_seeds))
     np.testing.assert_array_equal((painted == BLUE).all(axis=2), found.frame.mask_to_photo(found.background_seeds))
-    inside = detection().mask
-    assert inside[10:30, 25:45].all()
-    assert inside[15:25, 20:50].all()
-    assert inside.sum() < 20 * 30
-    cut = shown(mask)
+    inside, cut = np.s_[10:30, 25:45], shown(mask)
     np.testing.assert_array_equal(cut[inside], photo.pixels[inside])
-    assert (cut[~inside] == cut[~inside][:, :1]).all(), "gray outside the mask"
+    assert (cut[:10] == cut[:10, :, :1]).all(), "gray outside the mask"
+
+
+def test_several_objects_of_a_class_are_in_one_row(photo):
+    several = explanation(detection(), detection(), detection(), detection(label="tiger cat", index=282))
+    for sheet, columns in ((sheets.localization_sheet, 4), (sheets.saliency_sheet, 3)):
+        grid = panels(sheet(photo, several), columns)
+        assert [row[0].get_ylabel() for row in grid] == ["tabby\n75.6%", "tiger cat\n75.6%"]
+    (first, *_), (other, *_) = panels(sheets.localization_sheet(photo, several), 4)
+    assert [len(axes.collections) for axes in (first, other)] == [3, 1]
+    assert [text.get_text() for text in first.texts] == ["3", "2", "1"]
 
 
 def test_the_color_scale_ends_at_a_quantile_of_the_positive_values(photo):
@@ -181,14 +189,15 @@ def test_compare_sheet_shows_each_rule_with_its_formula_and_why_one_is_missing(p
 
 @pytest.mark.parametrize(("count", "rows"), [(1, 1), (2, 1), (3, 2), (5, 3)])
 def test_compare_sheet_has_room_for_any_number_of_presets(photo, count, rows):
-    presets = {f"p{number}": (detection(),) for number in range(count)}
+    presets = {f"p{number}": (detection(),) * (1 + number) for number in range(count)}
     grid = panels(sheets.compare_sheet(photo, {rule: reconstruction(rule) for rule in sheets.RULES}, presets), 4)
     assert len(grid) == 2 + rows
     flat = list(grid[2:].flat)
-    labels = [f"preset p{number}: {kind}" for number in range(count) for kind in ("saliency", "box")]
+    labels = [f"preset p{number}: {kind}" for number in range(count) for kind in ("saliency", "outline and box")]
     assert [axes.get_xlabel() for axes in flat[: 2 * count]] == labels
-    for axes in flat[1 : 2 * count : 2]:
-        assert list(boxes_in(axes)) == [(RED, (20, 10, 50, 30))]
+    for number, axes in enumerate(flat[1 : 2 * count : 2]):
+        assert [corners for _, corners in boxes_in(axes)] == [(20, 10, 50, 30)] * (1 + number)
+        assert len(axes.collections) == 1 + number
     assert not any(axes.axison for axes in flat[2 * count :])
 
 
@@ -255,7 +264,7 @@ def words(figure):
 def test_any_label_is_drawn_inside_the_sheet_and_says_what_it_is(label, size):
     photo = Photo(Image.new("RGB", size), label or "photo")
     frame = Frame.center(*size, width=4, height=4)
-    objects = [detection(label=label, frame=frame)] * 2
+    objects = [detection(label=label, index=index, frame=frame) for index in (281, 281, 282)]
     told = Explanation("tom.jpg", *size, label, "best", tuple(objects))
     seen = Reconstruction(label, "guided", 3.14, frame, np.ones((3, 4, 4), np.float32), {}, {})
     figures = [sheets.localization_sheet(photo, told), sheets.saliency_sheet(photo, told)]
