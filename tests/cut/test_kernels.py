@@ -169,7 +169,7 @@ def test_a_packed_band_has_the_minimum_cut_of_the_grid_with_fixed_labels(seed):
     excess, right, down = grid(seed, 9, 23)
     pixels, steps = kernels.pack(free)
     terminal, edges = kernels.gather(-excess, right, down, pixels)
-    nodes = kernels.build_band(terminal, edges, pixels, steps, mask, 2.0**30)
+    nodes, _ = kernels.build_band(terminal, edges, pixels, steps, mask, 2.0**30)
     kernels.match_chains(nodes, 0, steps)
     found = mask.copy()
     kernels.label(found, pixels, kernels.drain(nodes, 0, steps))
@@ -195,12 +195,14 @@ def test_excess_that_exceeds_its_limit_is_divided_by_a_power_of_two():
     terminal, edges = kernels.gather(
         np.int32([[0, 8, 8, 0]]), np.int32([[64, 96, 80]]), np.zeros((0, 4), np.int32), pixels
     )
-    whole = kernels.build_band(terminal, edges, pixels, steps, mask, 1e9)
+    whole, none = kernels.build_band(terminal, edges, pixels, steps, mask, 1e9)
     assert whole[1:3, EXCESS].tolist() == [-72, 72], "8 + 64 for foreground on the left, 8 - 80 on the right"
     assert (whole[1, RIGHT], whole[2, LEFT]) == (96, 96)
-    halved = kernels.build_band(terminal, edges, pixels, steps, mask, 100.0)
+    assert none == 0
+    halved, one = kernels.build_band(terminal, edges, pixels, steps, mask, 100.0)
+    assert one == 1
     np.testing.assert_array_equal(halved, whole // 2)
-    held = kernels.build_band(np.int32([1000, -1000]), edges, pixels, steps, mask, 1e9)
+    held, _ = kernels.build_band(np.int32([1000, -1000]), edges, pixels, steps, mask, 1e9)
     assert held[1:3, EXCESS].tolist() == [-97, 97], "one more than the free edge fixes a label"
 
 

@@ -576,7 +576,7 @@ def build_band(terminal, edges, pixels, steps, mask, limit):
     """The nodes of the free pixels; edges to fixed pixels of `mask` are added to the excess.
 
     Excess beyond what a pixel's edges can carry is cut off. Where the sum of excess still exceeds `limit`, all is
-    divided by a power of two.
+    divided by a power of two, whose exponent is returned as well.
     """
     moves = ((0, -1), (0, 1), (-1, 0), (1, 0))
     nodes = np.zeros((len(steps), WORDS), np.int32)
@@ -604,7 +604,7 @@ def build_band(terminal, edges, pixels, steps, mask, limit):
             out += nodes[i, k]
         amount = min(abs(costs[p]) + half >> shift, out + 1)  # one more than its edges fixes a label
         nodes[i, EXCESS] = -amount if costs[p] > 0 else amount
-    return nodes
+    return nodes, shift
 
 
 @no_type_check

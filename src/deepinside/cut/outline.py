@@ -83,15 +83,24 @@ class _Level:
     decay: float  # of the cost of a border per squared color difference
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Band:
-    """The energy in integers of n free pixels and of the edges that end at one; see `kernels.pack`."""
+    """What does not change between cuts of the same n free pixels; see `kernels.pack`."""
 
     pixels: np.ndarray  # (n, 2)
     steps: np.ndarray  # (n + 2, 4)
-    terminal: np.ndarray  # (n,), as in `Capacities`
-    edges: np.ndarray  # (n, 4), to the left, right, upper and lower neighbor
+    edges: np.ndarray  # (n, 4), in units, to the left, right, upper and lower neighbor
     scale: float  # units of a nat
+    flow: _Flow | None = None  # of the cut before
+
+
+@dataclass(frozen=True, eq=False)
+class _Flow:
+    """What a cut leaves behind. The next one starts from it, since any flow is a valid start of an exact cut."""
+
+    nodes: np.ndarray  # (n + 2, words)
+    excess: np.ndarray  # (n + 2,), what the nodes had before
+    shift: int
 
 
 def trace(
@@ -123,18 +132,16 @@ def trace(
     if mask.all() or not mask.any() or not width > 0:
         return Outline(mask.copy(), 0.0, np.zeros_like(mask), None)
     levels = _levels(_Level(image, odds, mask, np.zeros_like(mask), 1, _decay(image, options)), width, options)
-    level = levels.pop()
-    wide = free = kernels.near(kernels.outline_of(level.mask) | level.mixed, width / level.size)
-    found = Outline(level.mask, 0.0, free, None)
-    for _ in range(options.rounds):
-        found = _cut(level, found, most, options)
+    level, labels, fitted, energy = levels[-1], levels[-1].mask, None, 0.0
+    wide = free = kernels.near(kernels.outline_of(labels) | level.mixed, (width + 0.5) / level.size - 0.5)
     for level in reversed(levels):
         height, width = level.mask.shape
-        free = kernels.near(kernels.outline_of(found.mask), options.narrow / 2) & wide
-        free, wide = kernels.double(free, height, width), kernels.double(wide, height, width)
-        found = Outline(kernels.double(found.mask, height, width), 0.0, free, found.mixtures)
-        found = _cut(level, found, most, options)
-    return found
+        if level is not levels[-1]:
+            free = kernels.near(kernels.outline_of(labels), options.narrow / 2) & wide
+            labels, free, wide = (kernels.double(each, height, width) for each in (labels, free, wide))
+        rounds = options.rounds if level is levels[-1] else 1
+        labels, fitted, energy = _cuts(level, free, labels, fitted, rounds, most, options)
+    return Outline(labels, energy, free, fitted)
 
 
 def terms(
@@ -157,8 +164,9 @@ def terms(
     height, width = odds.shape
     image, odds, everywhere, most = _checked(image, odds, np.ones((height, width), np.bool_))
     level = _Level(image, odds, everywhere, everywhere, 1, _decay(image, options))
-    found = _band(level, everywhere, mixtures, most, options)
-    terminal, edges = found.terminal.reshape(height, width), found.edges.reshape(height, width, 4)
+    found = _band(level, everywhere, most, options)
+    terminal = _terminal(level, found, mixtures, options).reshape(height, width)
+    edges = found.edges.reshape(height, width, 4)
     return (
         np.maximum(terminal, 0) / found.scale,
         np.maximum(-terminal, 0) / found.scale,
@@ -214,7 +222,7 @@ def banded_cut(
         raise DeepInsideError(f"expected free and mask {full.terminal.shape}, got {free.shape} and {mask.shape}")
     pixels, steps = kernels.pack(free)
     terminal, edges = kernels.gather(full.terminal, full.right, full.down, pixels)
-    found = _solve(_Band(pixels, steps, terminal, edges, full.scale), mask)
+    found = _solve(_Band(pixels, steps, edges, full.scale), terminal, mask)
     return Cut(found, energy(found, full))
 
 
@@ -266,47 +274,63 @@ def _decay(image: np.ndarray, options: OutlineOptions) -> float:
     return 1 / (options.contrast * mean) if mean > 0 else 0.0
 
 
-def _cut(level: _Level, before: Outline, most: float, options: OutlineOptions) -> Outline:
-    """Fit the mixtures to the labels found so far, and choose the free labels anew."""
-    mask, free = before.mask, before.free
-    if not free.any() or mask.all() or not mask.any():
-        return before
-    mixtures = _mixtures(level.image, before, options)
-    band = _band(level, free, mixtures, most, options)
-    found = _solve(band, mask)
-    units = kernels.band_units(band.terminal, band.edges, band.pixels, band.steps, found)
-    return Outline(found, float(units) / band.scale, free, mixtures)
+def _cuts(
+    level: _Level,
+    free: np.ndarray,
+    labels: np.ndarray,
+    mixtures: Mixtures | None,
+    rounds: int,
+    most: float,
+    options: OutlineOptions,
+) -> tuple[np.ndarray, Mixtures | None, float]:
+    """Fit the mixtures to the labels found so far and choose the free ones anew, some times; and the last energy."""
+    band, energy = _band(level, free, most, options), 0.0
+    for _ in range(rounds):
+        if len(band.pixels) == 0 or labels.all() or not labels.any():
+            break
+        mixtures = _mixtures(level.image, labels, mixtures, options)
+        terminal = _terminal(level, band, mixtures, options)
+        labels = _solve(band, terminal, labels)
+        units = kernels.band_units(terminal, band.edges, band.pixels, band.steps, labels)
+        energy = float(units) / band.scale
+    return labels, mixtures, energy
 
 
-def _mixtures(image: np.ndarray, before: Outline, options: OutlineOptions) -> Mixtures:
+def _mixtures(image: np.ndarray, labels: np.ndarray, before: Mixtures | None, options: OutlineOptions) -> Mixtures:
     """Of the colors of each label; from the mixtures before, if there are any."""
     found = []
     for label in (False, True):
-        colors = kernels.sample(image, before.mask, label, options.samples)
-        if before.mixtures is None:
+        colors = kernels.sample(image, labels, label, options.samples)
+        if before is None:
             draws = np.random.default_rng(0).random(options.components)
             centers = kernels.spread_centers(colors, draws)
             fitted = kernels.expectation_maximization(colors, centers, options.iterations, options.covariance_floor)
         else:
-            old = before.mixtures[label]
+            old = before[label]
             fitted = old.weights.copy(), old.means.copy(), old.covariances.copy()
             kernels.improve(colors, *fitted, options.updates, options.covariance_floor)
         found.append(Mixture(*fitted))
     return found[0], found[1]
 
 
-def _band(level: _Level, free: np.ndarray, mixtures: Mixtures, most: float, options: OutlineOptions) -> _Band:
-    """The energy of the free pixels in integers."""
+def _band(level: _Level, free: np.ndarray, most: float, options: OutlineOptions) -> _Band:
+    """The free pixels, and what borders between them and to others cost."""
     pixels, steps = kernels.pack(free)
-    colors = kernels.colors_at(level.image, pixels)
-    densities = [kernels.mixture_density(colors, each.weights, each.means, each.covariances) for each in mixtures]
-    by_color = kernels.log_ratio(*densities, options.uniform, options.clip)
     # The cost of a border grows with its length, and that of labels with their area.
     smoothness = options.smoothness / level.size
     scale = _scale(free.size * (options.color * options.clip + options.prior * most), smoothness)
-    terminal = kernels.label_units(level.odds, by_color, pixels, options.color * scale, options.prior * scale)
-    edges = kernels.border_units(level.image, pixels, steps, smoothness * scale, level.decay)
-    return _Band(pixels, steps, terminal, edges, scale)
+    return _Band(
+        pixels, steps, kernels.border_units(level.image, pixels, steps, smoothness * scale, level.decay), scale
+    )
+
+
+def _terminal(level: _Level, band: _Band, mixtures: Mixtures, options: OutlineOptions) -> np.ndarray:
+    """What labeling each free pixel background costs more than foreground, in units."""
+    colors = kernels.colors_at(level.image, band.pixels)
+    densities = [kernels.mixture_density(colors, each.weights, each.means, each.covariances) for each in mixtures]
+    by_color = kernels.log_ratio(*densities, options.uniform, options.clip)
+    color, prior = options.color * band.scale, options.prior * band.scale
+    return np.asarray(kernels.label_units(level.odds, by_color, band.pixels, color, prior))
 
 
 def _scale(largest_total: float, largest_edge: float) -> float:
@@ -315,11 +339,18 @@ def _scale(largest_total: float, largest_edge: float) -> float:
     return float(2.0 ** np.floor(np.log2(min(limits))))
 
 
-def _solve(band: _Band, mask: np.ndarray) -> np.ndarray:
+def _solve(band: _Band, terminal: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The labels of minimum energy of the free pixels, and of the mask for the others."""
     found = mask.copy()
-    if len(band.pixels) > 0:
-        nodes = kernels.build_band(band.terminal, band.edges, band.pixels, band.steps, mask, TERMINAL_LIMIT)
-        kernels.match_chains(nodes, 0, band.steps)
-        kernels.label(found, band.pixels, kernels.drain(nodes, 0, band.steps))
+    if len(band.pixels) == 0:
+        return found
+    # Half of what fits, since the flow of the cut before may bring as much again.
+    nodes, shift = kernels.build_band(terminal, band.edges, band.pixels, band.steps, mask, TERMINAL_LIMIT / 2)
+    excess = nodes[:, kernels.EXCESS].copy()
+    if band.flow is not None and band.flow.shift == shift:
+        nodes = band.flow.nodes
+        nodes[:, kernels.EXCESS] += excess - band.flow.excess
+    kernels.match_chains(nodes, 0, band.steps)
+    kernels.label(found, band.pixels, kernels.drain(nodes, 0, band.steps))
+    band.flow = _Flow(nodes, excess, shift)
     return found
