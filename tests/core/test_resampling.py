@@ -15,9 +15,12 @@ from deepinside.core.geometry import Box, Frame
 
 
 def centers(frame):
-    """Where the centers of the photo's columns and rows are on the network's grid."""
+    """Where the centers of the photo's columns and rows are on the network's grid; -1 outside the region."""
+    region = frame.region
     places = [frame.to_network(Box(i + 0.5, i + 0.5, 0, 0)) for i in range(max(frame.photo_width, frame.photo_height))]
-    return [each.x0 for each in places[: frame.photo_width]], [each.y0 for each in places[: frame.photo_height]]
+    columns = [each.x0 if region.x0 <= i + 0.5 < region.x1 else -1.0 for i, each in enumerate(places)]
+    rows = [each.y0 if region.y0 <= i + 0.5 < region.y1 else -1.0 for i, each in enumerate(places)]
+    return columns[: frame.photo_width], rows[: frame.photo_height]
 
 
 def nearest_mask(frame, mask):
