@@ -25,7 +25,7 @@ class Continuity:
 
     floor: float = 0.02  # of a map's mean, added before the logarithm, so that no single layer can rule a cell out
     blur: float = 1.0  # cells; removes the ripple of interpolating from a coarse grid
-    level: float = 0.85  # of the seed's Otsu threshold: even odds; a share of its maximum does not carry over
+    level: float = 1.0  # of the seed's Otsu threshold: even odds; a share of its maximum does not carry over
     sharpness: float = 4.0  # s^4 and (1 - s)^4 weigh the seeds: confident nodes count, as in the 95% and 30% seeds
     temperature: float = 0.25  # of exp(cosine / temperature), how similar features must be
     slope: float = 1.5  # log odds per unit of evidence
@@ -33,6 +33,8 @@ class Continuity:
     node: int = 8  # pixels of a node of the feature graph
     cell: int = 4  # pixels of a cell of the cut
     edge: float = 1.0  # what a border between equal neighbors costs, half by color and half by features
+    side: float = 0.7  # of the evidence, taken away at the sides of a crop, where a margin was left
+    fade: float = 0.05  # of the crop, how far from its sides that has fallen e times
 
 
 def seed_map(maps: list[Map], cells: tuple[int, int], how: Continuity) -> Map:
@@ -116,6 +118,12 @@ def resize(map: Map, size: tuple[int, int]) -> Map:
     if size[0] < map.shape[0]:
         return np.asarray(F.interpolate(tensor[None, None], size, mode="area")[0, 0])
     return np.asarray(F.interpolate(tensor[None, None], size, mode="bicubic", align_corners=False)[0, 0])
+
+
+def resize_smoothly(map: Map, size: tuple[int, int]) -> Map:
+    """A map on another grid, bilinear between the centers of its cells: never beyond its own values."""
+    tensor = torch.as_tensor(np.ascontiguousarray(map, dtype=np.float32))
+    return np.asarray(F.interpolate(tensor[None, None], size, mode="bilinear", align_corners=False)[0, 0])
 
 
 def resize_channels(features: Float[Tensor, "channels _ _"], size: tuple[int, int]) -> Float[Tensor, "channels _ _"]:

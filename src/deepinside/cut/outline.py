@@ -38,11 +38,11 @@ class OutlineOptions:
     components: int = 5  # Gaussians in each of the two mixtures
     color: float = 1.0  # weight of the log odds by color
     prior: float = 0.3  # weight of the coarse log odds, which take the mask's side where color says nothing
-    smoothness: float = 20.0  # cost of a border between two pixels of equal color
+    smoothness: float = 70.0  # cost of a border between two pixels of equal color
     contrast: float = 2.0  # squared color difference, in multiples of its mean, at which a border is e times cheaper
     rounds: int = 2  # cuts of the wide band, each but the first with mixtures of the labels before it (Rother 2004)
-    clip: float = 6.0  # bound of a pixel's log odds by color, so that its neighbors may overrule it
-    uniform: float = 0.05  # weight of a uniform density in the likelihood of a color, so that none is impossible
+    clip: float = 20.0  # bound of a pixel's log odds by color, so that its neighbors may overrule it
+    uniform: float = 1e-4  # weight of a uniform density in the likelihood of a color, so that none is impossible
     samples: int = 1024  # largest number of colors that a mixture is fitted to
     iterations: int = 5  # rounds of expectation-maximization at first
     updates: int = 2  # the same for each later cut, from the mixture before

@@ -69,7 +69,7 @@ class Paper:
         frame = Frame.center(photo.width, photo.height, width=width, height=height)
         image = classifier.view(photo, frame)
         colors = image if classifier.channels == 3 else view(photo, frame, classifier.resample)
-        return Views(frame, (ten_crops(image, classifier.size),), pixels_of(colors))
+        return Views(photo, frame, (ten_crops(image, classifier.size),), pixels_of(colors))
 
     def see(self, classifier: Classifier, batch: Sequence[Views], choices: Sequence[Choice]) -> list[ColorSeen]:
         """The crops of all photos in one pass; a photo's classes are those of its crops' mean logits.

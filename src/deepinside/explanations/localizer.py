@@ -33,12 +33,13 @@ Choice: TypeAlias = Callable[[Float[Tensor, " classes"]], Sequence[int]]
 
 @dataclass(frozen=True, eq=False)
 class Views:
-    """What the network is shown of one photo.
+    """What the network is shown of one photo, with the photo itself for those who look closer or cut its pixels.
 
     `images` holds one batch for every size that the network is shown, in [0, 1]. `frame` places the grid of the
     maps in the photo, and `pixels` is the photo on that grid, RGB in [0, 1].
     """
 
+    photo: Photo
     frame: Frame
     images: tuple[Float[Tensor, "views channels _ _"], ...]
     pixels: Float[np.ndarray, "height width 3"]
