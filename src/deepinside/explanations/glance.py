@@ -198,7 +198,7 @@ def sides(frame: Frame, how: Continuity) -> Map:
     region = frame.region
     down = _weights(frame.height, region.y0 > 0, region.y1 < frame.photo_height, how)
     across = _weights(frame.width, region.x0 > 0, region.x1 < frame.photo_width, how)
-    return np.minimum(down[:, None], across[None])
+    return np.asarray(np.minimum(down[:, None], across[None]))
 
 
 def _weights(count: int, before: bool, after: bool, how: Continuity) -> Float[np.ndarray, " count"]:
