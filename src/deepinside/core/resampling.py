@@ -2,8 +2,8 @@
 
 Along an axis on which there are more pixels than cells, the mask is interpolated linearly between the centers of cells,
 and what is above one half belongs to the object: outlines become lines in place of staircases, parts one cell wide
-stay, and straight edges along the grid are where they were. Along other axes, each pixel takes the value of the cell
-that its center falls into.
+stay, and straight edges along the grid are where they were. A pixel of exactly one half takes the value of the cell
+that its center falls into, as all pixels do along other axes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 MANY = 2**20  # pixels along outlines that are looked at at a time
-TIE = 1e-9  # of a cell: far more than rounding, far less than anybody sees
+TIE = 1e-9  # what is so near to one half is one half but for rounding
 
 Mask: TypeAlias = Bool[np.ndarray, "height width"]
 
@@ -45,10 +45,7 @@ class Axis:
         inside = inside_region(pixels, start, stop)
         positions = cell_positions(inside, start, stop - start, count)
         is_smooth = stop - start > count
-        if is_smooth:  # a pixel in the middle between two cells belongs to the second one, in which its center is
-            positions = np.clip(positions + TIE, 0, count - 1)
-        else:
-            positions = np.minimum(np.floor(positions + 0.5), count - 1)
+        positions = np.clip(positions if is_smooth else np.floor(positions + 0.5), 0, count - 1)
         low = np.floor(positions).astype(np.int64)
         high = np.minimum(low + int(is_smooth), count - 1)
         starts = np.flatnonzero(np.diff(low, prepend=-1, append=-1))
@@ -124,7 +121,12 @@ def _values(
     across, along = x.weight[columns], y.weight[rows]
     upper = mask[up, left] * (1 - across) + mask[up, right] * across
     lower = mask[down, left] * (1 - across) + mask[down, right] * across
-    return np.asarray(upper * (1 - along) + lower * along > 0.5)
+    share = upper * (1 - along) + lower * along
+    inside, is_tie = share > 0.5, np.abs(share - 0.5) < TIE
+    if is_tie.any():
+        own = mask[np.where(along < 0.5 - TIE, up, down), np.where(across < 0.5 - TIE, left, right)]
+        inside = np.where(is_tie, own, inside)
+    return np.asarray(inside)
 
 
 def _pixels_of(
@@ -153,8 +155,7 @@ def _extent(
     outer = lines[used[[0, -1]]]
     if is_smooth and (outer[:, 1:] & outer[:, :-1]).any(axis=1).all():
         # Where two cells side by side end, the mask does; only a part that is one cell wide may end a pixel earlier.
-        positions = axis.low + axis.weight
-        ends = np.searchsorted(positions, used[0] - 0.5, "right"), np.searchsorted(positions, used[-1] + 0.5)
+        ends = np.searchsorted(axis.low + axis.weight, [used[0] - 0.5 - TIE, used[-1] + 0.5 - TIE])
         return slice(axis.first + int(ends[0]), axis.first + int(ends[1]))
     begins = axis.starts[:-1]
     steps = np.flatnonzero(has_cells[axis.low[begins]] | has_cells[axis.high[begins]])
