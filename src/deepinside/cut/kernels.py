@@ -833,3 +833,47 @@ def border_units(image, pixels, steps, strength, decay):
             faded = strength * _exp(max(-decay * _step(image, y - 1, x, y, x), -600.0))
             edges[p, UP] = math.floor(0.5 + faded)
     return edges
+
+
+# --------------------------------------------------------------------------------------------------------- the peaks
+
+
+@no_type_check
+@kernel
+def flood(values, order, persistence):
+    """The peak whose basin each cell is in, by flooding (height, width) values in descending `order`.
+
+    A basin that meets a higher one at more than `persistence` times its own height becomes a part of it. Returns the
+    flat index of the peak for each cell, (height * width,).
+    """
+    height, width = values.shape
+    flat = values.reshape(-1)
+    owner = np.full(height * width, NONE, np.int64)
+    for i in order:
+        y, x = i // width, i % width
+        owner[i] = i
+        for dy in range(-1, 2):
+            for dx in range(-1, 2):
+                v, u = y + dy, x + dx
+                if (dy == 0 and dx == 0) or v < 0 or u < 0 or v >= height or u >= width:
+                    continue
+                if owner[v * width + u] == NONE:
+                    continue
+                one, other = _root(owner, i), _root(owner, v * width + u)
+                if one == other:
+                    continue
+                if flat[one] < flat[other] or (flat[one] == flat[other] and one > other):
+                    one, other = other, one
+                if other == i or flat[i] > persistence * flat[other]:
+                    owner[other] = one
+    for i in order:
+        owner[i] = _root(owner, i)
+    return owner
+
+
+@no_type_check
+@kernel
+def _root(owner, i):
+    while owner[i] != i:
+        i = owner[i]
+    return i

@@ -9,8 +9,9 @@ is worth is in `docs/localization.md`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -24,28 +25,16 @@ from deepinside.core.results import WHOLE, About, Saliency, Segmentation
 from deepinside.cut.continuity import Continuity, resize_smoothly
 from deepinside.cut.graphcut import largest_component
 from deepinside.cut.outline import OutlineOptions, trace
-from deepinside.explanations.glance import Coarse, Glance, coarse_cut, glances
-from deepinside.explanations.localizer import Choice, Map, Views, check_contrast, for_views, is_flat, pixels_of
+from deepinside.cut.peaks import peaks
+from deepinside.explanations.glance import Glance, glances
+from deepinside.explanations.leads import Lead, apart, box_of, grown, lead_in
+from deepinside.explanations.localizer import Choice, Map, Views, check_contrast, for_views, pixels_of
 from deepinside.gradients.private import borrowed
+from deepinside.gradients.probe import Choice as ViewChoice
 from deepinside.networks.classifier import Classifier
 from deepinside.networks.layers import Stages
 
-
-@dataclass(frozen=True, eq=False)
-class Lead:
-    """An object of a class as it was seen last: where, which of that glance's classes it is, and how sure it is."""
-
-    glance: Glance
-    k: int
-    cut: Coarse
-    confidence: float  # the probability of the class in that glance
-    closed: bool = False  # whether a closer look was no better
-
-    @property
-    def box(self) -> Box:
-        """Of the coarse mask, in photo pixels, not rounded."""
-        x, y = (np.flatnonzero(self.cut.mask.any(axis=axis)) for axis in (0, 1))
-        return self.glance.frame.to_photo(Box(float(x[0]), float(y[0]), float(x[-1]) + 1, float(y[-1]) + 1))
+Leads: TypeAlias = list[list[list[Lead]]]  # of each photo, of each of its classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +75,18 @@ class Best:
     closer_scales: tuple[float, ...] = (10 / 7,)
     closer: int = 2  # looks after the first, at most
     margin: float = 0.3  # of the found box, left on each side for a closer look
-    # An object fills its view when the next one would be hardly smaller.
+    # An object fills its view when the next one would be hardly smaller, by their areas.
     filled: float = 0.9
     # A closer look in which the class is so many times less likely does not see the object any more.
     doubt: float = math.exp(2)
+    # Several objects of a class, at most so many: peaks of the photo's map at `finer` times the network's size, each
+    # looked at closer, and kept where the class is nearly as likely as in the surest one, and beside the others.
+    objects: int = 8
+    finer: float = 2.0
+    persistence: float = 0.7
+    least: float = 0.3
+    surer: float = 0.7
+    overlap: float = 0.3
     # Crops of one photo are looked at together where the smaller one covers so much of both.
     agree: float = 0.8
     # Pixels a side, at most, at which an outline is cut.
@@ -114,11 +111,20 @@ class Best:
         """
         stages = classifier.stages(_sizes(classifier, self.scales)[-1])
         with borrowed(classifier.fast, batch[0].images[0].to(classifier.device)) as private:
-            firsts = glances(private, batch, for_views(choices, 1), stages, classifier.size, self.continuity)
-            leads = [[_leads(classifier, first, k) for k in range(len(first.classes))] for first in firsts]
-            for _ in range(self.closer):
-                if not self._look_closer(classifier, private, stages, batch, leads):
-                    break
+            loan = _Loan(classifier, private, stages, self.continuity)
+            firsts = loan.glances(batch, for_views(choices, 1))
+            leads = [
+                [[lead for lead in [lead_in(classifier, first, index)] if lead] for index in first.classes]
+                for first in firsts
+            ]
+            self._follow(loan, batch, leads)
+            if self.objects > 1:
+                others = self._others(loan, batch, firsts, leads)
+                self._follow(loan, batch, others)
+                leads = [
+                    [self._apart(*both) for both in zip(mine, more, strict=True)]
+                    for mine, more in zip(leads, others, strict=True)
+                ]
         return [
             FeatureSeen(first, tuple(map(tuple, mine)), views.photo)
             for first, mine, views in zip(firsts, leads, batch, strict=True)
@@ -139,53 +145,87 @@ class Best:
         )
         return Views(photo, frame, images, pixels_of(view(photo, frame, Resampling.BOX)))
 
-    def _look_closer(
-        self,
-        classifier: Classifier,
-        private: nn.Module,
-        stages: Stages,
-        batch: Sequence[Views],
-        leads: list[list[list[Lead]]],
-    ) -> bool:
-        """Replace the leads of photos and classes that do not fill their view yet by closer ones, if there are any."""
-        crops: list[_Crop] = []
-        for number, mine in enumerate(leads):
-            crops += self._crops(number, mine, batch[number].photo)
-        if not crops:
-            return False
-        views = [self._views(classifier, batch[crop.photo].photo, crop.region, self.closer_scales) for crop in crops]
-        classes = _table([[lead.glance.classes[lead.k] for lead in crop.leads] for crop in crops])
-        for crop, glance in zip(
-            crops, glances(private, views, classes, stages, classifier.size, self.continuity), strict=True
-        ):
-            for (k, j), lead in zip(crop.places, crop.leads, strict=True):
-                leads[crop.photo][k][j] = self._closer(classifier, lead, glance)
-        return True
+    def _follow(self, loan: _Loan, batch: Sequence[Views], leads: Leads) -> None:
+        """Replace leads by closer ones until each fills its view, in one pass a round."""
+        for _ in range(self.closer):
+            crops = [crop for number, mine in enumerate(leads) for crop in self._crops(number, mine)]
+            for crop, glance in self._shown(loan, batch, crops):
+                for k, j in crop.places:
+                    leads[crop.photo][k][j] = self._closer(loan.classifier, leads[crop.photo][k][j], glance)
 
-    def _crops(self, number: int, leads: Sequence[Sequence[Lead]], photo: Photo) -> list[_Crop]:
+    def _crops(self, number: int, leads: Sequence[Sequence[Lead]]) -> list[_Crop]:
         """The regions of one photo that are worth a closer look; leads whose regions agree share one."""
         crops: list[_Crop] = []
         for k, mine in enumerate(leads):
             for j, lead in enumerate(mine):
-                region = grown(lead.box, self.margin, photo)
+                region = grown(lead.box, self.margin, lead.glance.frame)
                 if lead.closed or region.area > self.filled * lead.glance.frame.region.area:
                     continue
                 shared = next((crop for crop in crops if crop.region.iou(region) >= self.agree), None)
                 if shared is None:
-                    crops.append(_Crop(number, region, [(k, j)], [lead]))
-                else:
-                    shared.places.append((k, j))
-                    shared.leads.append(lead)
+                    shared = _Crop(number, region, [], [])
+                    crops.append(shared)
+                shared.places.append((k, j))
+                shared.classes.append(lead.index)
         return crops
+
+    def _shown(
+        self, loan: _Loan, batch: Sequence[Views], crops: Sequence[_Crop], scales: Sequence[float] | None = None
+    ) -> Iterator[tuple[_Crop, Glance]]:
+        """Each crop with what the network says of it, all from one pass at each size."""
+        if not crops:
+            return
+        scales = (scales or self.closer_scales) if loan.stages.any_size else (1.0,)
+        views = [self._views(loan.classifier, batch[crop.photo].photo, crop.region, scales) for crop in crops]
+        yield from zip(crops, loan.glances(views, _table([crop.classes for crop in crops])), strict=True)
 
     def _closer(self, classifier: Classifier, lead: Lead, glance: Glance) -> Lead:
         """The object in a closer glance, or the lead as it was where the class is hardly seen any more."""
-        index = lead.glance.classes[lead.k]
-        k = glance.classes.index(index)
-        found = _lead(classifier, glance, k)
+        found = lead_in(classifier, glance, lead.index)
         if found is None or found.confidence * self.doubt < lead.confidence:
-            return Lead(lead.glance, lead.k, lead.cut, lead.confidence, closed=True)
+            return replace(lead, closed=True)
         return found
+
+    def _others(self, loan: _Loan, batch: Sequence[Views], firsts: Sequence[Glance], leads: Leads) -> Leads:
+        """Candidates for further objects of each class: peaks of a finer map of the photo, looked at closer."""
+        whole: list[_Crop] = []
+        for number, (first, mine) in enumerate(zip(firsts, leads, strict=True)):
+            classes = [index for k, index in enumerate(first.classes) if self._may_have_others(first, k, mine[k])]
+            if classes:
+                whole.append(_Crop(number, first.frame.region, [], classes))
+        if loan.stages.any_size:
+            finer = list(self._shown(loan, batch, whole, (self.finer,)))
+        else:
+            finer = [(crop, firsts[crop.photo]) for crop in whole]
+        crops = [peak for crop, glance in finer for peak in self._peaks(crop, glance, leads[crop.photo])]
+        others: Leads = [[[] for _ in mine] for mine in leads]
+        for crop, glance in self._shown(loan, batch, crops):
+            ((k, _),) = crop.places
+            lead = lead_in(loan.classifier, glance, crop.classes[0])
+            others[crop.photo][k] += [lead] if lead else []
+        return others
+
+    def _may_have_others(self, first: Glance, k: int, found: Sequence[Lead]) -> bool:
+        """Whether the map of the first look has a peak outside of the object that was found."""
+        if not found:
+            return False
+        return any(not found[0].covers(first, peak.mask) for peak in peaks(first.maps[k], self.persistence, self.least))
+
+    def _peaks(self, whole: _Crop, glance: Glance, leads: Sequence[Sequence[Lead]]) -> Iterator[_Crop]:
+        """Crops around the peaks of each class that lie outside of the object that was found."""
+        for k, mine in enumerate(leads):
+            for lead in mine:
+                if lead.index not in whole.classes:
+                    continue
+                map = glance.maps[glance.classes.index(lead.index)]
+                for peak in peaks(map, self.persistence, self.least)[: self.objects]:
+                    if not lead.covers(glance, peak.mask):
+                        region = grown(box_of(glance, peak.mask), self.margin, glance.frame)
+                        yield _Crop(whole.photo, region, [(k, 0)], [lead.index])
+
+    def _apart(self, mine: Sequence[Lead], others: Sequence[Lead]) -> list[Lead]:
+        """The object of a class, if its map points anywhere, and further ones beside it."""
+        return apart(mine[0], others, self.surer, self.overlap)[: self.objects] if mine else []
 
     def _traced(self, photo: Photo, lead: Lead, several: bool) -> Segmentation:
         """The outline of a lead at the photo's resolution, as far as its margin reaches."""
@@ -210,36 +250,26 @@ class Best:
 
 @dataclass(frozen=True)
 class _Crop:
-    """A region of a photo of the batch, with the leads that it is for, by class and place among the class's objects."""
+    """A region of a photo of the batch, and whom it is for: classes, and their places among the leads of the photo."""
 
     photo: int
     region: Box
     places: list[tuple[int, int]]
-    leads: list[Lead]
+    classes: list[int]
 
 
-def grown(box: Box, margin: float, photo: Photo) -> Box:
-    """A box with a margin on each side, in shares of its own sides, on whole pixels and within the photo."""
-    x, y = box.width * margin, box.height * margin
-    return Box(
-        max(math.floor(box.x0 - x), 0.0),
-        max(math.floor(box.y0 - y), 0.0),
-        min(math.ceil(box.x1 + x), float(photo.width)),
-        min(math.ceil(box.y1 + y), float(photo.height)),
-    )
+@dataclass(frozen=True, eq=False)
+class _Loan:
+    """The network on loan for one call of `see`."""
 
+    classifier: Classifier
+    private: nn.Module
+    stages: Stages
+    how: Continuity
 
-def _leads(classifier: Classifier, glance: Glance, k: int) -> list[Lead]:
-    lead = _lead(classifier, glance, k)
-    return [] if lead is None else [lead]
-
-
-def _lead(classifier: Classifier, glance: Glance, k: int) -> Lead | None:
-    """The object of a class in a glance, if its map points anywhere."""
-    if is_flat(glance.maps[k]):
-        return None
-    confidence = float(classifier.posterior(glance.logits)[glance.classes[k]])
-    return Lead(glance, k, coarse_cut(glance, k), confidence)
+    def glances(self, views: Sequence[Views], classes: Tensor | ViewChoice) -> list[Glance]:
+        """What the network says of each region."""
+        return glances(self.private, views, classes, self.stages, self.classifier.size, self.how)
 
 
 def _main(mask: Bool[np.ndarray, "h w"], odds: Map, coarse: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
