@@ -40,7 +40,7 @@ from scipy.stats import multivariate_normal
 TABLE = {
     "Best": {
         "scales": (1.0, 10 / 7), "closer_scales": (10 / 7,), "closer": 2, "margin": 0.3, "filled": 0.9,
-        "doubt": math.e**2, "resolution": 512,
+        "doubt": math.exp(2), "resolution": 512,
     },
     "Continuity": {
         "floor": 0.02, "blur": 1.0, "level": 1.0, "sharpness": 4.0, "temperature": 0.25, "slope": 1.5, "clip": 3.0,
@@ -219,9 +219,13 @@ def views(image, region, sizes):
 
 
 def shown(image, region, size):
-    """A region of the photo on a grid, each cell the average of its pixels."""
+    """A region of the photo on a grid, each cell the average of its pixels.
+
+    Numbers are of 32 bits, as in the package: of two Gaussians that are equally near to a color, rounding decides.
+    """
     height, width = size
-    return np.array(image.resize((width, height), Image.Resampling.BOX, box=region, reducing_gap=3.0)) / 255
+    pixels = image.resize((width, height), Image.Resampling.BOX, box=region, reducing_gap=3.0)
+    return (np.array(pixels, np.float32) / np.float32(255)).astype(float)
 
 
 def activations_and_gradients(network, view, index, layers):
@@ -347,8 +351,9 @@ def feature_kernel(features, nodes):
         vectors = [grid[:, y, x] for y, x in np.ndindex(nodes)]
         center = sum(vectors) / len(vectors)
         directions = [(vector - center) / (np.sqrt(((vector - center) ** 2).sum()) + 1e-6) for vector in vectors]
+        others = np.array(directions)
         for node, direction in enumerate(directions):
-            total[node] += [(direction * other).sum() for other in directions]
+            total[node] += others @ direction
     return np.exp(total / len(features) / CONTINUITY["temperature"])
 
 

@@ -21,7 +21,7 @@ def explanation(about=NOTHING_SAID):
     places = [
         (281, "tabby", 0.756, 1, 0.9),
         (281, "tabby", 0.756, 3, 0.4),
-        (7, "a cock of the rock, " * 2, 0.1, 1, 1.0),
+        (7, "a cock of the rock, " * 2, 0.1, 1, None),
     ]
     objects = []
     for index, label, probability, row, confidence in places:
@@ -55,7 +55,7 @@ def test_boxes_as_values():
     tabby = {"index": 281, "label": "tabby", "probability": 0.756}
     assert first == tabby | {"confidence": 0.9, "box": (10, 10, 40, 20)}
     assert second == tabby | {"confidence": 0.4, "box": (10, 30, 40, 40)}
-    assert (other["index"], other["confidence"]) == (7, 1.0)
+    assert (other["index"], other["confidence"]) == (7, other["probability"])
 
 
 def test_a_rule_tells_what_it_acted_on_or_why_it_could_not():

@@ -18,6 +18,7 @@ from deepinside.cut.continuity import (
     otsu,
     resize,
     resize_channels,
+    resize_smoothly,
     seed_map,
 )
 
@@ -131,6 +132,17 @@ def test_resizing_is_cubic_or_linear_upwards_and_averages_downwards(old, new):
         assert np.allclose(ours, slow_best.resized(channel, new, slow_best.linear), atol=1e-5)
 
 
+@pytest.mark.parametrize(("old", "new"), [
+    ((4, 7), (9, 21)), ((32, 32), (96, 128)), ((1, 1), (3, 2)), ((5, 8), (5, 8)),  # growing
+    ((32, 32), (12, 18)), ((6, 20), (9, 3)), ((32, 32), (1, 1)),  # shrinking
+])  # fmt: skip
+def test_smooth_resizing_is_linear_in_both_directions(old, new):
+    values = np.random.default_rng(0).normal(size=old).astype(np.float32)
+    ours = resize_smoothly(values, new)
+    assert np.allclose(ours, slow_best.between_centers(values, new), atol=1e-5)
+    assert values.min() <= ours.min() <= ours.max() <= values.max(), "as the cubic is not"
+
+
 def test_the_cubic_is_pytorchs_own():
     """Halfway between two cells Keys' convolution weighs them -0.09375 and 0.59375, with a = -0.75."""
     step = np.zeros((8, 8), np.float32)
@@ -221,6 +233,7 @@ def test_otsu_equals_the_slow_one(seed):
 
 
 def test_constants_are_a_value():
-    assert {Continuity(), Continuity(level=0.85)} == {Continuity()}
+    assert {Continuity(), Continuity(level=Continuity().level)} == {Continuity()}
+    assert Continuity(level=0.5) != Continuity()
     with pytest.raises(FrozenInstanceError):
         Continuity().level = 0.5

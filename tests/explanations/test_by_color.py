@@ -1,4 +1,4 @@
-"""The paper's cut by color against its energy written out, and both cuts on scenes that need color or features."""
+"""The paper's cut by color against its energy written out, and on a scene that needs color."""
 
 from dataclasses import FrozenInstanceError
 
@@ -12,10 +12,8 @@ import slow_best
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Frame
 from deepinside.core.images import read
-from deepinside.cut.continuity import Continuity, continuity_edges, feature_kernel, resize_channels, seed_map
 from deepinside.cut.graphcut import fit_mixture, minimum_cut
 from deepinside.explanations.by_color import Paper, by_color
-from deepinside.explanations.by_features import by_features
 from deepinside.networks.classifier import Classifier
 from helpers import disc_scene
 
@@ -81,7 +79,7 @@ def test_maps_of_a_layer_are_interpolated_to_their_crops(photos):
     total, count = np.zeros((32, 32)), np.zeros((32, 32))
     for number, crop in enumerate(views.images[0]):
         y, x = ((0, 0), (0, 4), (4, 0), (4, 4), (2, 2))[number % 5]
-        _, gradients = slow_best.activations_and_gradients(classifier.network, crop[None].double(), 1, ["model.1"])
+        _, gradients, _ = slow_best.activations_and_gradients(classifier.network, crop[None].double(), 1, ["model.1"])
         map = slow_best.resized(np.abs(gradients["model.1"]).max(axis=0), (28, 28), slow_best.linear)
         total[y : y + 28, x : x + 28] += map[:, ::-1] if number >= 5 else map
         count[y : y + 28, x : x + 28] += 1
@@ -150,33 +148,8 @@ def test_a_map_that_lights_a_part_finds_the_whole_disc_by_color():
     assert iou(by_color(image, at(image), map, Paper()).mask, disc) > 0.98
 
 
-def feature_scene():
-    """A disc that no color shows: only the features differ, and the seed lights its center."""
-    _, disc, inner, _ = disc_scene()
-    rng = np.random.default_rng(3)
-    image = rng.random((60, 80, 3)).astype(np.float32) * 0.1 + 0.4
-    features = np.where(disc, 1.0, -1.0) * rng.normal(1, 0.1, 8)[:, None, None] + rng.normal(0, 0.2, (8, 60, 80))
-    seed = seed_map([inner + 0.4 * disc + 0.05 * rng.random(disc.shape)], (60, 80), Continuity())
-    return image, torch.from_numpy(features).float(), seed, disc
-
-
-def test_features_find_the_disc_that_color_cannot_show():
-    image, features, seed, disc = feature_scene()
-    how, nodes = Continuity(), (30, 40)
-    kernel = feature_kernel([features], nodes, how)
-    fine = resize_channels(features, (60, 80)).permute(1, 2, 0).numpy()
-    found = by_features(at(image), seed, kernel, nodes, continuity_edges(image, fine, how.edge), how)
-    assert iou(found.mask, disc) > 0.9
-    assert iou(seed > 0.5, disc) < 0.5, "the seed alone is a part of it"
-    assert not (found.foreground_seeds & found.background_seeds).any()
-
-
 @pytest.mark.parametrize("value", [0.0, 1.5])
 def test_flat_maps_are_refused(value):
-    image, features, _, disc = feature_scene()
-    flat = np.full(disc.shape, value, np.float32)
+    image, disc, *_ = disc_scene()
     with pytest.raises(DeepInsideError, match="flat"):
-        by_color(image, at(image), flat, Paper())
-    edges = continuity_edges(image, None, 1.0)
-    with pytest.raises(DeepInsideError, match="flat"):
-        by_features(at(image), flat, feature_kernel([features], (6, 8), Continuity()), (6, 8), edges, Continuity())
+        by_color(image, at(image), np.full(disc.shape, value, np.float32), Paper())

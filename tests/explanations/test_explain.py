@@ -12,12 +12,9 @@ from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Box
 from deepinside.core.images import as_photo, read
 from deepinside.explanations.by_color import Paper
-from deepinside.explanations.by_features import Best, layer_maps, summary_for
+from deepinside.explanations.by_features import Best
 from deepinside.explanations.explain import BATCH, detections, explain, explain_each
-from deepinside.gradients.private import private_view
-from deepinside.gradients.probe import look
 from deepinside.networks.classifier import Classifier
-from deepinside.networks.layers import find_stages
 from helpers import state_of
 from third_localizer import Bright
 
@@ -111,9 +108,11 @@ def test_the_network_is_as_before(corner, scene):
     assert state_of(corner.network) == before
 
 
-def test_best_box_covers_the_cup_and_saucer(lite0, photos):
-    found = explain(lite0, photos / "coffee.jpg", "espresso").objects[0]
-    assert found.box.iou(Box(80, 15, 480, 385)) > 0.85, "drawn by hand around cup, saucer and spoon"
+def test_best_box_is_around_the_cup_and_not_beyond_the_saucer(lite0, photos):
+    box = explain(lite0, photos / "coffee.jpg", "espresso").objects[0].box
+    cup, saucer = Box(172, 18, 407, 308), Box(76, 18, 480, 388)  # drawn by hand
+    assert box.intersection(cup).area > 0.95 * cup.area
+    assert box.intersection(saucer).area > 0.95 * box.area
 
 
 @pytest.mark.parametrize("make", [
@@ -222,7 +221,7 @@ def passes_counted(network):
     return seen
 
 
-@pytest.mark.parametrize(("localizer", "expected"), [(Best(scales=(1.0,)), [3]), (Paper(), [30])])
+@pytest.mark.parametrize(("localizer", "expected"), [(Best(scales=(1.0,), closer=0, objects=1), [3]), (Paper(), [30])])
 def test_several_photos_go_through_the_network_in_one_pass(colors, scene, localizer, expected):
     network = colors.network
     views = [localizer.views(colors, as_photo(scene.rotate(angle))) for angle in (0, 90, 180)]
@@ -264,26 +263,6 @@ def test_a_photo_that_fails_does_not_take_its_batch_with_it(tmp_path):
     outcomes = list(explain_each(Classifier(Dark(), size=28), paths, 1, boxes=False, preset="paper"))
     assert [outcome.error is None for outcome in outcomes] == [number != 2 for number in range(2 * BATCH)]
     assert "finite" in str(outcomes[2].error)
-
-
-def test_evidence_at_the_last_layer_counts_before_global_pooling_alone(photos):
-    """A dense layer weighs each position on its own: there gradient times activation is left out of the seed."""
-    torch.manual_seed(0)
-    body = (nn.Conv2d(3, 8, 3, stride=4, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
-    for head, count in (
-        ((nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)), 2),
-        ((nn.Flatten(), nn.Linear(2048, 3)), 1),
-    ):
-        network = nn.Sequential(*body, *head)
-        stages = find_stages(network, (64, 64), (96, 96))
-        image = torch.rand(1, 3, 64, 64)
-        classes, layers = torch.tensor([[1]]), stages.with_gradients()
-        seen = look(private_view(network), image, classes, layers, summary=summary_for((64, 64)))
-        maps = layer_maps(seen, stages, 0, 0)
-        assert len(maps) == count
-        plain = look(private_view(network), image, classes, layers)
-        middle = layers.index(stages.middle)
-        assert np.allclose(maps[0], plain.gradients[middle][0, 0].norm(dim=0).numpy())
 
 
 def pooled(channels=3, classes=3):
@@ -370,4 +349,4 @@ def test_too_many_classes_for_one_photo_are_refused_and_many_are_not(tmp_path, s
     with pytest.raises(DeepInsideError, match="at most 60 classes of a photo at once, got 61"):
         explain(classifier, scene, top=61)
     together = list(explain_each(classifier, [tmp_path / "a.png"] * 3, top=60))
-    assert [len(outcome.explanation.objects) for outcome in together] == [60] * 3
+    assert [len(outcome.explanation.by_class) for outcome in together] == [60] * 3

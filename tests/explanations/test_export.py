@@ -156,8 +156,8 @@ def test_coco_is_read_by_pycocotools(photos, tmp_path, capsys):
             assert annotation["bbox"] == [x0, y0, x1 - x0, y1 - y0]
             assert annotation["area"] == expected.mask.sum()
             assert annotation["category_id"] == expected.index
-            assert annotation["score"] == expected.probability * expected.confidence
-            assert (annotation["probability"], annotation["confidence"]) == (expected.probability, expected.confidence)
+            assert annotation["score"] == expected.confidence
+            assert annotation["probability"] == expected.probability
             assert annotation["iscrowd"] == 0
 
 
@@ -201,9 +201,8 @@ def test_voc_is_read_by_torchvision_with_pixels_from_one_to_the_last_inside(phot
                 bounds = {"xmin": x0 + 1, "ymin": y0 + 1, "xmax": x1, "ymax": y1}
                 assert {key: int(value) for key, value in found["bndbox"].items()} == bounds
                 assert found["name"] == expected.label
-                assert float(found["score"]) == expected.probability * expected.confidence
+                assert float(found["score"]) == expected.confidence
                 assert float(found["probability"]) == expected.probability
-                assert float(found["confidence"]) == expected.confidence
 
 
 def test_voc_file_name_is_the_picture_beside_it(photos, tmp_path):

@@ -8,6 +8,7 @@ import torch
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Frame
+from deepinside.core.images import as_photo
 from deepinside.explanations.localizer import Views, check_contrast, distinct, for_views, is_flat, pixels_of, whole_view
 
 
@@ -49,7 +50,9 @@ def test_a_map_is_flat_only_if_it_is_the_same_everywhere(value):
 
 def test_what_the_network_is_shown_is_a_value():
     """It cannot be changed, and is equal to nothing but itself, since arrays have no truth value."""
-    one, other = (Views(Frame.whole(8, 6, width=4, height=3), (), np.zeros((3, 4, 3), np.float32)) for _ in range(2))
+    photo = as_photo(np.zeros((6, 8, 3), np.uint8))
+    frame = Frame.whole(8, 6, width=4, height=3)
+    one, other = (Views(photo, frame, (), np.zeros((3, 4, 3), np.float32)) for _ in range(2))
     with pytest.raises(FrozenInstanceError):
         one.images = ()
     assert one == one

@@ -31,6 +31,7 @@ def test_presets_by_name():
 
 def test_localizers_are_called_by_their_preset_or_by_what_differs_from_it():
     assert name_of(Best()) == "best"
+    assert name_of(Best(objects=1, closer=0)) == "Best(closer=0, objects=1)"
     assert name_of(Paper(rule="guided", layer="7")) == "Paper(layer='7', rule='guided')"
     assert name_of(Paper(cut=CutOptions(components=3))).startswith("Paper(cut=CutOptions(components=3")
     assert name_of(Bright()) == "Bright()"

@@ -27,7 +27,7 @@ class Segmentation:
 
     Energies are comparable between masks of the same image under the same recipe only. `own` is the map of this object
     where a class has several; None where the map of the class is the object's. `confidence` is the probability that
-    the localizer gives the object, in [0, 1].
+    the localizer gives the object, in [0, 1]; None where it gives none, and the probability of the class stands for it.
     """
 
     frame: Frame
@@ -36,7 +36,7 @@ class Segmentation:
     background_seeds: Bool[np.ndarray, "height width"]
     energy: float
     own: Saliency | None = None
-    confidence: float = 1.0
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,8 @@ class Detection:
     @property
     def confidence(self) -> float:
         """How sure the localizer is that this is an object of the class, in [0, 1]. Raises as `mask` does."""
-        return self._found().confidence
+        confidence = self._found().confidence
+        return self.probability if confidence is None else confidence
 
     def _found(self) -> Segmentation:
         if self.segmentation is None:

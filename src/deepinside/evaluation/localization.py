@@ -251,7 +251,11 @@ class _Run:
             scores |= _mask_scores(_union(objects), *marked)
         if scene.number < self.judging.sanity:
             scores |= self._sanity(scene, name, seen.maps[0])
-        boxes = [(*each.frame.mask_box(each.mask).as_tuple(), each.confidence) for each in objects]
+        likely = float(self.classifier.posterior(seen.logits)[scene.asked])
+        boxes = [
+            (*each.frame.mask_box(each.mask).as_tuple(), likely if each.confidence is None else each.confidence)
+            for each in objects
+        ]
         return Found(np.array(boxes, dtype=np.float64), of_map.sweep, of_map.pixels, scores)
 
     def _sanity(self, scene: _Scene, name: str, map: Map) -> dict[str, float]:

@@ -13,9 +13,9 @@ Names and labels may hold anything. What a format or a line of a list cannot hol
 `\\x1b`, the same in all formats.
 
 All objects of all classes of an explanation are written. Classes are alternatives: for one class per photo, explain
-with `top=1`, and for one box per photo with `objects="one"` as well. Formats with scores have three numbers for each
-object: the `probability` of its class, the `confidence` that it is an object of that class, and as `score`, by which
-tools rank and filter objects, the product of both.
+with `top=1`, and for one box per photo with `objects="one"` as well. Formats with scores have two numbers for each
+object: the `probability` of its class in the whole photo, and as `score`, by which tools rank and filter objects, the
+`confidence` that it is an object of that class.
 
 Boxes and masks are in pixels of the upright photo. A tool that ignores the EXIF orientation shows the portrait photos
 of a phone lying on their side, with other pixels under the box. The layouts that contain the photos (`voc` and `yolo`)
@@ -117,7 +117,7 @@ def coco(folder: Path) -> Iterator[Add]:
 
     `file_name` is relative to the folder that was searched, which is the image root that readers ask for; for photos
     from several folders, `path` is the absolute path. Category ids are class indices. An annotation also has
-    `score`, `probability` and `confidence`.
+    a `score` and a `probability`.
     """
     images: list[str] = []
     names: dict[int, str] = {}
@@ -160,8 +160,8 @@ def voc(folder: Path) -> Iterator[Add]:
     Pixels are counted from (1, 1), and `xmax` and `ymax` are the last pixels inside (VOC2012 development kit), so the
     half-open box (x0, y0, x1, y1) becomes (x0 + 1, y0 + 1, x1, y1). The layout has one flat folder of `.jpg` files:
     folders in a photo's name become `__`, and a PNG is also linked as `.jpg`, since readers go by the content.
-    `train.txt` and `trainval.txt` list all photos. Each object has a `score`, a `probability` and a `confidence`, which
-    other readers ignore.
+    `train.txt` and `trainval.txt` list all photos. Each object has a `score` and a `probability`, which other readers
+    ignore.
     """
     root = folder / "VOCdevkit" / "VOC2012"
     names: dict[int, str] = {}
@@ -452,8 +452,7 @@ def _numbered(explanation: Explanation) -> Iterator[tuple[int, Detection]]:
 
 
 def _scores(detection: Detection) -> dict[str, float]:
-    probability, confidence = detection.probability, detection.confidence
-    return {"score": probability * confidence, "probability": probability, "confidence": confidence}
+    return {"score": detection.confidence, "probability": detection.probability}
 
 
 def _corners(detection: Detection) -> tuple[int, int, int, int]:
