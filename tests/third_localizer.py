@@ -19,8 +19,8 @@ class Bright:
     def views(self, classifier, photo):
         return self.paper.views(classifier, photo)
 
-    def see(self, classifier, batch, choices):
-        return self.paper.see(classifier, batch, choices)
+    def see(self, classifier, batch, choices, most=None):
+        return self.paper.see(classifier, batch, choices, most)
 
     def segment(self, seen, k):
         bright = seen.maps[k] >= np.median(seen.maps[k])

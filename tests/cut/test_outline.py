@@ -253,7 +253,7 @@ def test_a_coarse_mask_that_is_too_small_or_too_large_is_mended():
     for off in (-1.0, 1.0):
         coarse = odds + off > 0
         assert iou(coarse, disc) < 0.8
-        assert iou(trace(image, odds + off, coarse).mask, disc) > 0.98
+        assert iou(trace(image, odds + off, coarse, OutlineOptions(coarsest=160)).mask, disc) > 0.98
 
 
 def test_specks_and_holes_of_a_few_pixels_are_cleaned_by_the_energy():

@@ -19,6 +19,7 @@ from deepinside.core.geometry import Box
 from deepinside.core.images import as_photo, read
 from deepinside.cut.continuity import Continuity, lab
 from deepinside.cut.outline import OutlineOptions
+from deepinside.explanations import by_features
 from deepinside.explanations.by_features import Best
 from deepinside.explanations.explain import detections, explain
 from deepinside.networks.classifier import Classifier
@@ -533,3 +534,23 @@ def test_what_was_seen_is_a_value(colors, photos):
         assert value == value
         assert value != other
         assert len({value, other}) == 2
+
+
+def test_for_maps_alone_nobody_looks_closer_and_for_one_object_nobody_looks_for_others(lite0, photos, monkeypatch):
+    """The passes of the network on a photo of two cups that are far from filling it; the first map is the same."""
+    cup = read(photos / "coffee.jpg").image.resize((300, 200))
+    wide = Image.new("RGB", (900, 400), (90, 110, 80))
+    wide.paste(cup, (50, 100))
+    wide.paste(cup, (550, 150))
+    passes, counted = [], by_features.glances
+    monkeypatch.setattr(by_features, "glances", lambda *given: passes.append(given) or counted(*given))
+    looked = {}
+    for most in (0, 1, None):
+        passes.clear()
+        views = Best().views(lite0, as_photo(wide))
+        (seen,) = Best().see(lite0, [views], [lambda _logits: [967]], most)
+        looked[most] = len(passes), seen
+    assert looked[0][0] == 1
+    assert looked[0][0] < looked[1][0] < looked[None][0]
+    assert [len(looked[most][1].leads[0]) for most in (1, None)] == [1, 2]
+    assert (looked[0][1].maps[0] == looked[None][1].maps[0]).all()

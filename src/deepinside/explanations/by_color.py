@@ -71,17 +71,19 @@ class Paper:
         colors = image if classifier.channels == 3 else view(photo, frame, classifier.resample)
         return Views(photo, frame, (ten_crops(image, classifier.size),), pixels_of(colors))
 
-    def see(self, classifier: Classifier, batch: Sequence[Views], choices: Sequence[Choice]) -> list[ColorSeen]:
+    def see(
+        self, classifier: Classifier, batch: Sequence[Views], choices: Sequence[Choice], most: int | None = None
+    ) -> list[ColorSeen]:
         """The crops of all photos in one pass; a photo's classes are those of its crops' mean logits.
 
         On a CPU, where larger passes are no faster, a pass takes only as many crops as `saliency` takes images.
         """
         count = len(batch[0].images[0])
         height, width = classifier.size
-        most = max(CHUNK * 224 * 224 // (count * height * width), 1)
-        if classifier.device.type == "cpu" and len(batch) > most:
-            rest = self.see(classifier, batch[most:], choices[most:])
-            return [*self.see(classifier, batch[:most], choices[:most]), *rest]
+        share = max(CHUNK * 224 * 224 // (count * height * width), 1)
+        if classifier.device.type == "cpu" and len(batch) > share:
+            rest = self.see(classifier, batch[share:], choices[share:])
+            return [*self.see(classifier, batch[:share], choices[:share]), *rest]
         crops = torch.cat([views.images[0] for views in batch]).to(classifier.device)
         frame = batch[0].frame
 

@@ -104,10 +104,13 @@ class Best:
         whole = Box(0.0, 0.0, float(photo.width), float(photo.height))
         return self._views(classifier, photo, whole, self.scales)
 
-    def see(self, classifier: Classifier, batch: Sequence[Views], choices: Sequence[Choice]) -> list[FeatureSeen]:
+    def see(
+        self, classifier: Classifier, batch: Sequence[Views], choices: Sequence[Choice], most: int | None = None
+    ) -> list[FeatureSeen]:
         """All photos in one pass at each size, each with the gradients of its classes at two layers; then closer.
 
-        Each round of closer looks is one pass as well, of the crops of all photos.
+        Each round of closer looks is one pass as well, of the crops of all photos. For maps alone nobody looks closer,
+        and for one object of a class nobody looks for others.
         """
         stages = classifier.stages(_sizes(classifier, self.scales)[-1])
         with borrowed(classifier.fast, batch[0].images[0].to(classifier.device)) as private:
@@ -117,8 +120,9 @@ class Best:
                 [[lead for lead in [lead_in(classifier, first, index)] if lead] for index in first.classes]
                 for first in firsts
             ]
-            self._follow(loan, batch, leads)
-            if self.objects > 1:
+            if most != 0:
+                self._follow(loan, batch, leads)
+            if self.objects > 1 and most not in (0, 1):
                 others = self._others(loan, batch, firsts, leads)
                 self._follow(loan, batch, others)
                 leads = [

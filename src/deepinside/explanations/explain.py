@@ -80,7 +80,7 @@ def explain(
     localizer, most = localizer_of(preset), most_objects(objects, boxes)
     choice = choice_of(classifier, targets, top)
     photo = as_photo(photo)
-    (seen,) = localizer.see(classifier, [localizer.views(classifier, photo)], [choice])
+    (seen,) = localizer.see(classifier, [localizer.views(classifier, photo)], [choice], most)
     return _explanation(classifier, localizer, photo, seen, most)
 
 
@@ -145,15 +145,21 @@ def choice_of(
 
 
 def see_each(
-    classifier: Classifier, localizer: AnyLocalizer, views: Sequence[Views], choices: Sequence[Choice]
+    classifier: Classifier,
+    localizer: AnyLocalizer,
+    views: Sequence[Views],
+    choices: Sequence[Choice],
+    most: int | None = None,
 ) -> list[Seen | DeepInsideError]:
     """What the network says of each photo of a batch; a photo that fails does not take the others with it."""
     try:
-        return list(localizer.see(classifier, views, choices))
+        return list(localizer.see(classifier, views, choices, most))
     except DeepInsideError as error:
         if len(views) == 1:
             return [error]
-    return [see_each(classifier, localizer, [view], [choice])[0] for view, choice in zip(views, choices, strict=True)]
+    return [
+        see_each(classifier, localizer, [view], [choice], most)[0] for view, choice in zip(views, choices, strict=True)
+    ]
 
 
 def detections(
@@ -217,7 +223,7 @@ def _outcomes(
     """A batch of files, from reading to masks."""
     photos = [read_or_reason(path) for path in paths]
     views = [localizer.views(classifier, photo) for photo in photos if isinstance(photo, Photo)]
-    said = iter(see_each(classifier, localizer, views, [choice] * len(views)) if views else ())
+    said = iter(see_each(classifier, localizer, views, [choice] * len(views), most) if views else ())
     outcomes = []
     for path, photo in zip(paths, photos, strict=True):
         seen = next(said) if isinstance(photo, Photo) else photo

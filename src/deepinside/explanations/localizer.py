@@ -84,9 +84,12 @@ class Localizer(Protocol[S]):
     def views(self, classifier: Classifier, photo: Photo) -> Views:
         """What the network is shown of a photo."""
 
-    def see(self, classifier: Classifier, batch: Sequence[Views], choices: Sequence[Choice]) -> Sequence[S]:
+    def see(
+        self, classifier: Classifier, batch: Sequence[Views], choices: Sequence[Choice], most: int | None = None
+    ) -> Sequence[S]:
         """What the network says of several photos at once, each with a choice of classes of its own.
 
+        At most `most` objects of a class will be asked for, any number where it is None, and with 0 the maps alone.
         Raises `DeepInsideError` if any of the photos cannot be answered for.
         """
 
