@@ -407,7 +407,7 @@ def test_the_network_is_left_as_it_was(small_cat, preset, make):
     assert state_of(classifier.network) == before
 
 
-@pytest.mark.parametrize("preset", [ONE, Best()], ids=["one", "several"])
+@pytest.mark.parametrize("preset", [ONE, Best(), Best(scales=(1.0,))], ids=["one", "several", "one size first"])
 @pytest.mark.parametrize("make", [dense, gridless])
 def test_a_network_of_a_fixed_size_is_shown_that_size_only(small_cat, preset, make):
     torch.manual_seed(3)
@@ -418,6 +418,14 @@ def test_a_network_of_a_fixed_size_is_shown_that_size_only(small_cat, preset, ma
     assert all(tuple(image.shape[2:]) == (128, 128) for image in shown if image.any()), "but for a blank one"
     if make is gridless:
         assert any(found.segmentation.frame.region.x0 > 0 for found in explanation.objects), "some are looked at closer"
+
+
+def test_a_network_of_a_fixed_size_so_small_that_the_next_size_is_its_own(small_cat):
+    """10/7 of 32 pixels is 32 pixels again, in whole multiples of 32; twice as many are not."""
+    torch.manual_seed(3)
+    body = convolution(3, 8, 2), convolution(8, 8, 2), nn.Flatten(), nn.Linear(8 * 64, 4)
+    for found in explain(Classifier(nn.Sequential(*body), size=32), small_cat, [0, 1]).objects:
+        check_mask(found, small_cat.size)
 
 
 # -------------------------------------------------------------------------------------------------- photos of all kinds

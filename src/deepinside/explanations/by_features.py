@@ -112,7 +112,7 @@ class Best:
         Each round of closer looks is one pass as well, of the crops of all photos. For maps alone nobody looks closer,
         and for one object of a class nobody looks for others.
         """
-        stages = classifier.stages(_sizes(classifier, self.scales)[-1])
+        stages = classifier.stages(max(_sizes(classifier, (*self.scales, *self.closer_scales, self.finer))))
         with borrowed(classifier.fast, batch[0].images[0].to(classifier.device)) as private:
             loan = _Loan(classifier, private, stages, self.continuity)
             firsts = loan.glances(batch, for_views(choices, 1))
