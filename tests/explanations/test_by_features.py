@@ -15,13 +15,15 @@ from torch import nn
 
 import slow_best
 from deepinside.core.errors import DeepInsideError
-from deepinside.core.geometry import Box
+from deepinside.core.geometry import Box, Frame
 from deepinside.core.images import as_photo, read
 from deepinside.cut.continuity import Continuity, lab
-from deepinside.cut.outline import OutlineOptions
+from deepinside.cut.outline import OutlineOptions, trace
 from deepinside.explanations import by_features
-from deepinside.explanations.by_features import Best
+from deepinside.explanations.by_features import Best, FeatureSeen
 from deepinside.explanations.explain import detections, explain
+from deepinside.explanations.glance import Coarse, Glance
+from deepinside.explanations.leads import Lead
 from deepinside.networks.classifier import Classifier
 from helpers import state_of
 
@@ -292,12 +294,48 @@ def test_a_refused_look_is_not_taken_again():
     assert counts[1] == counts[2] == counts[0] + 1
 
 
+# ----------------------------------------------------------------------------------------------------- the outline
+
+
+def outlined(pixels, odds, outline):
+    """The mask of `segment` where the coarse cut has found all cells with odds above 0, each a pixel of the photo."""
+    rows, columns = odds.shape
+    frame = Frame.whole(columns, rows, width=columns, height=rows)
+    glance = Glance(torch.zeros(1), (0,), frame, ((odds,),), (), pixels.astype(np.float32), Continuity())
+    lead = Lead(glance, 0, Coarse(odds.astype(np.float32), odds > 0), 0.5)
+    seen = FeatureSeen(glance, ((lead,),), as_photo((pixels * 255).astype(np.uint8)))
+    (found,) = replace(ONE, outline=outline).segment(seen, 0)
+    return found.mask
+
+
+def test_of_two_parts_that_color_tells_apart_the_one_with_more_evidence_is_the_object():
+    """The coarse mask is a bar over two patches; the left one is larger, the right one surer."""
+    pixels, odds = np.full((40, 80, 3), 0.5), np.full((40, 80), -1.0)
+    left, right = np.s_[12:28, 8:40], np.s_[12:28, 48:72]
+    pixels[left] = pixels[right] = 0.9, 0.1, 0.1
+    odds[12:28, 8:44], odds[12:28, 44:72] = 0.1, 3.0
+    found = outlined(pixels, odds, OutlineOptions(band=1.0, smoothness=1.0))
+    expected = np.zeros((40, 80), bool)
+    expected[right] = True
+    assert (found == expected).all()
+    assert pixels[left].size > pixels[right].size
+
+
+def test_where_the_pixels_leave_nothing_the_coarse_mask_stays():
+    odds = np.full((40, 40), -3.0)
+    odds[18:22, 17:24] = 0.01
+    gray, options = np.full((40, 40, 3), 0.5), OutlineOptions(band=10.0)
+    assert not trace(gray, odds, odds > 0, options).mask.any()
+    assert (outlined(gray, odds, options) == (odds > 0)).all()
+
+
 # ------------------------------------------------------------------------------------------------ several classes
 
 
 def test_classes_whose_regions_agree_share_one_glance():
+    """Also where the regions have to be the same."""
     classifier = colors_classifier(RED, RED, BLUE)
-    seen = seen_in(classifier, squares(), [0, 1, 2])
+    seen = seen_in(classifier, squares(), [0, 1, 2], replace(ONE, agree=1.0))
     (red,), (same,), (blue,) = seen.leads
     assert red.glance is same.glance is not blue.glance
     assert red.glance.classes == (0, 1)

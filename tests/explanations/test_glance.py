@@ -137,6 +137,13 @@ def test_sides_equal_the_slow_ones(region, cells):
     assert (ours == 1).all() == (region == (0, 0, 40, 30)), "a photo's own sides take nothing away"
 
 
+def test_two_near_sides_take_no_more_than_one(monkeypatch):
+    monkeypatch.setitem(slow_best.CONTINUITY, "fade", 5.0)
+    ours = sides(Frame(40, 30, Box(5.0, 0.0, 35.0, 30.0), 8, 6), Continuity(fade=5.0))
+    assert np.allclose(ours, slow_best.sides((5, 0, 35, 30), (40, 30), (6, 8)), atol=1e-6)
+    assert ours.min() == pytest.approx(1 - Continuity().side)
+
+
 def test_the_seed_counts_less_at_the_sides_of_a_crop():
     seed = np.random.default_rng(0).random((16, 16)).astype(np.float32)
     kernel = 0.5 + 0.5 * np.eye(256)
