@@ -7,7 +7,7 @@ stage shares code with it:
     find                 all of it: a look at the whole photo, closer looks, the outline
     look                 one region of the photo -> seed, log odds and mask on cells of 4 x 4 network pixels:
         views                the region at each size of the network
-        activations_and_gradients, class_maps      each view -> the maps of the middle and the last layer
+        activations_and_gradients, class_maps      each view -> the maps of the seed's and the last layer
         seed_map             all maps -> the seed
         shown                the region on the cells
         feature_kernel       features -> how alike any two nodes are, nodes of 8 x 8 network pixels
@@ -39,7 +39,7 @@ from scipy.stats import multivariate_normal
 # The constants that `docs/localization.md` and the package's own dataclasses state, by the dataclass.
 TABLE = {
     "Best": {
-        "scales": (1.0, 10 / 7), "closer_scales": (10 / 7,), "closer": 2, "margin": 0.3, "filled": 0.9,
+        "scales": (1.0, 10 / 7), "closer": 2, "margin": 0.3, "filled": 0.9,
         "doubt": math.exp(2), "resolution": 512,
     },
     "Continuity": {
@@ -62,13 +62,14 @@ class Layers:
 
     fine: str
     middle: str
+    seed: str
     last: str
     any_size: bool
     size: tuple
 
     @property
     def gradients(self):
-        return list(dict.fromkeys(name for name in (self.middle, self.last) if name))
+        return list(dict.fromkeys(name for name in (self.seed, self.last) if name))
 
     @property
     def features(self):
@@ -102,16 +103,16 @@ class Found:
     box: tuple
 
 
-def find(network, image, index, size, *, fine, middle, last, any_size=True):
+def find(network, image, index, size, *, fine, middle, seed, last, any_size=True):
     """What `best` finds of class `index` in a Pillow image, with the layers that it should look at named (or None)."""
-    layers = Layers(fine, middle, last, any_size, size)
+    layers = Layers(fine, middle, seed, last, any_size, size)
     whole = (0, 0, image.width, image.height)
     looks, refused = [look(network, image, whole, index, layers, BEST["scales"])], []
     while len(looks) <= BEST["closer"] and not refused:
         region = grown(box_in_photo(looks[-1]), image.size)
         if is_filled(region, looks[-1].region):
             break
-        closer = look(network, image, region, index, layers, BEST["closer_scales"])
+        closer = look(network, image, region, index, layers, (1.0,))
         (refused if is_doubtful(closer, looks[-1]) else looks).append(closer)
     odds, coarse, pixels, energy = outline_of_look(image, looks[-1])
     in_photo = mask_in_photo(pixels, looks[-1].region, image.size)
@@ -124,7 +125,7 @@ def look(network, image, region, index, layers, scales):
     for view in views(image, region, sizes_of(layers.size, scales if layers.any_size else (1.0,))):
         names = [*layers.gradients, *layers.features] or ["the image"]
         activations, gradients, scores = activations_and_gradients(network, view, index, names)
-        maps += class_maps(activations, gradients, layers.middle, layers.last)
+        maps += class_maps(activations, gradients, layers.seed, layers.last)
         if features is None:  # those of the first size
             features, logits = [activations[name] for name in layers.features], scores
     cells, nodes = (tuple(side // CONTINUITY[each] for side in layers.size) for each in ("cell", "node"))
@@ -254,11 +255,11 @@ def activations_and_gradients(network, view, index, layers):
     )
 
 
-def class_maps(activations, gradients, middle, last):
-    """One view's maps: the gradient's norm at the middle layer; gradient times activation, rectified, at the last."""
-    if middle is None and last is None:
+def class_maps(activations, gradients, seed, last):
+    """One view's maps: the gradient's norm at the seed's layer; gradient times activation, rectified, at the last."""
+    if seed is None and last is None:
         return [np.abs(gradients["the image"]).max(axis=0)]
-    maps = [np.sqrt((gradients[middle] ** 2).sum(axis=0))] if middle else []
+    maps = [np.sqrt((gradients[seed] ** 2).sum(axis=0))] if seed else []
     if last and (is_even(gradients[last]) or not maps):
         maps.append(np.maximum((gradients[last] * activations[last]).sum(axis=0), 0))
     return maps
@@ -332,7 +333,7 @@ def blurred(values, border, width=1.0):
 def seed_map(maps, cells):
     """The geometric mean of the maps over their means, blurred, from 0 to 1; a floor of 2% keeps each from a veto.
 
-    None if it is the same everywhere.
+    None if it is the same everywhere, up to rounding.
     """
     product = np.ones(cells)
     for values in maps:
@@ -340,7 +341,8 @@ def seed_map(maps, cells):
         values = np.maximum(resized(values, cells, cubic), 0.001)
         product *= values / values.mean() + CONTINUITY["floor"]
     seed = blurred(product ** (1 / len(maps)), "nearest", CONTINUITY["blur"])
-    return (seed - seed.min()) / (seed.max() - seed.min()) if seed.max() > seed.min() else None
+    spread = seed.max() - seed.min()
+    return (seed - seed.min()) / spread if spread > 1e-5 * seed.max() else None
 
 
 def feature_kernel(features, nodes):

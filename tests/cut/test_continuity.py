@@ -83,6 +83,13 @@ def test_seed_is_the_geometric_mean_of_its_maps():
     assert np.allclose(seed_map(maps, (6, 6), how), slow, atol=1e-4)
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.1, 123.4])
+@pytest.mark.parametrize("grid", [(1, 1), (3, 5), (7, 7), (13, 9)])
+def test_a_map_of_one_value_stays_flat_whatever_rounding_does(value, grid):
+    for cells in ((30, 50), (56, 56), (57, 41)):
+        assert not seed_map([np.full(grid, value)], cells, Continuity()).any()
+
+
 def test_scale_of_a_map_does_not_matter():
     maps = [np.random.default_rng(k).random((7, 7)).astype(np.float32) for k in range(2)]
     scaled = [maps[0] * 1e6, maps[1] * 1e-3]

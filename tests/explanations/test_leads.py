@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy import ndimage
+from torch import nn
 
 from deepinside.core.geometry import Box, Frame
 from deepinside.core.images import read
@@ -14,7 +15,8 @@ from deepinside.cut.continuity import Continuity
 from deepinside.explanations.by_features import Best
 from deepinside.explanations.explain import explain
 from deepinside.explanations.glance import Coarse, Glance
-from deepinside.explanations.leads import Lead, apart, box_of, grown
+from deepinside.explanations.leads import Lead, apart, box_of, grown, lead_in
+from deepinside.networks.classifier import Classifier
 
 PHOTOS = Path(__file__).parents[2] / "photos"
 
@@ -44,6 +46,18 @@ def test_the_surest_come_first_and_none_is_surer_than_the_first():
     kept = apart(first, [low, less, sure], surer=0.5, overlap=0.3)
     assert [(each.box.x0, each.box.y0) for each in kept] == [(0, 0), (30, 0), (30, 40)]
     assert [each.confidence for each in kept] == [0.6, 0.6, 0.5]
+
+
+def test_a_map_that_points_nowhere_is_no_lead():
+    frame, pixels = Frame.whole(100, 60, width=50, height=30), np.zeros((30, 50, 3), np.float32)
+    classifier = Classifier(nn.Identity())
+    flat = Glance(torch.zeros(2), (1,), frame, ((np.ones((3, 5)),),), (), pixels, Continuity())
+    assert lead_in(classifier, flat, 1) is None
+    spot = np.zeros((3, 5))
+    spot[1, 2] = 1
+    found = lead_in(classifier, Glance(torch.tensor([0.0, 1.0]), (1,), frame, ((spot,),), (), pixels, Continuity()), 1)
+    assert found.cut.mask[15, 25]
+    assert found.confidence == pytest.approx(1 / (1 + np.exp(-1.0)))
 
 
 def test_a_lead_covers_cells_that_are_mostly_its_own():
@@ -90,3 +104,11 @@ def test_pasted_objects_are_found_one_to_one(lite0, count, longer):
     assert min(map(max, best)) > 0.7
     (one,) = explain(lite0, image, "Egyptian cat", preset=Best(objects=1)).objects
     assert max(box.iou(one.box) for box in boxes) > 0.7
+
+
+def test_nobody_looks_for_a_second_object_of_an_unlikely_class(lite0):
+    image, _ = scene(2, 200)
+    (first, second) = explain(lite0, image, "Egyptian cat").objects
+    assert first.confidence > second.confidence > 0.01
+    (one,) = explain(lite0, image, "Egyptian cat", preset=Best(likely=first.confidence * 1.01)).objects
+    assert (one.mask == first.mask).all()

@@ -15,11 +15,19 @@ def stages_of(network, size=224, larger=320):
 
 
 @pytest.mark.parametrize(("make", "expected"), [
-    (lambda: timm.create_model("tf_efficientnet_lite0"), Stages("blocks.2", "blocks.4", "bn2", True)),
-    (lambda: torchvision.models.resnet18(), Stages("layer2.1", "layer3.1", "layer4", True)),
+    (lambda: timm.create_model("tf_efficientnet_lite0"), Stages("blocks.2", "blocks.4", "blocks.4", "bn2", True)),
+    (lambda: torchvision.models.resnet18(), Stages("layer2.1", "layer3.1", "layer3.1", "layer4", True)),
     # Its last grid, 13 x 13, is that of stride 16: the middle is the block halfway on it. Stride 8 ends before a pool.
-    (lambda: torchvision.models.squeezenet1_1(), Stages("features.7", "features.11", "classifier.2", True)),
-    (lambda: timm.create_model("vit_tiny_patch16_224"), Stages(None, "blocks.5", "norm", False)),
+    (lambda: torchvision.models.squeezenet1_1(),
+     Stages("features.7", "features.11", "features.11", "classifier.2", True)),
+    # It has one grid only: two thirds of the way.
+    (lambda: timm.create_model("vit_tiny_patch16_224"), Stages(None, "blocks.7", "blocks.7", "norm", False)),
+    # Its blocks widen before they halve the grid: the wide layer tells things apart, but is no block.
+    (lambda: torchvision.models.mobilenet_v2(),
+     Stages("features.7.conv.0", "features.14.conv.0", "features.13", "features", True)),
+    # However a network is wrapped.
+    (lambda: nn.Sequential(torchvision.models.mobilenet_v2().features, nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+     Stages("0.7.conv.0", "0.14.conv.0", "0.13", "0", True)),
 ])  # fmt: skip
 def test_real_architectures(make, expected):
     assert stages_of(make()) == expected
@@ -27,7 +35,7 @@ def test_real_architectures(make, expected):
 
 def test_network_without_a_grid_has_no_stages():
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 2))
-    assert find_stages(network, (8, 8), (12, 12)) == Stages(None, None, None, False)
+    assert find_stages(network, (8, 8), (12, 12)) == Stages(None, None, None, None, False)
 
 
 def test_finding_stages_changes_nothing():

@@ -18,6 +18,8 @@ from torch.nn import functional as F
 
 Map = Float[np.ndarray, "_ _"]
 
+ROUNDING = 1e-5  # of a map's maximum: less than that is what resizing does to a map of one value
+
 
 @dataclass(frozen=True)
 class Continuity:
@@ -38,14 +40,19 @@ class Continuity:
 
 
 def seed_map(maps: list[Map], cells: tuple[int, int], how: Continuity) -> Map:
-    """The geometric mean of several maps on the cells' grid, between 0 and 1: high where every layer says so."""
+    """The geometric mean of several maps on the cells' grid, between 0 and 1: high where every layer says so.
+
+    All zeros where they are the same everywhere, up to rounding.
+    """
     logs = np.zeros(cells, dtype=np.float64)
     for map in maps:
         resized = np.maximum(resize(map / (map.mean() + 1e-30), cells), 1e-3)
         logs += np.log(resized / resized.mean() + how.floor)
     seed = ndimage.gaussian_filter(np.exp(logs / len(maps)), how.blur, mode="nearest")
-    seed -= seed.min()
-    return np.asarray(seed / (seed.max() + 1e-12), dtype=np.float32)
+    low, high = seed.min(), seed.max()
+    if high - low <= ROUNDING * high:
+        return np.zeros(cells, dtype=np.float32)
+    return np.asarray((seed - low) / (high - low), dtype=np.float32)
 
 
 def feature_kernel(

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from PIL.Image import Resampling
 from torch import Tensor, nn
 
@@ -23,12 +22,11 @@ from deepinside.core.geometry import Box, Frame
 from deepinside.core.images import Photo, view
 from deepinside.core.results import WHOLE, About, Saliency, Segmentation
 from deepinside.cut.continuity import Continuity, resize_smoothly
-from deepinside.cut.graphcut import largest_component
 from deepinside.cut.outline import OutlineOptions, trace
 from deepinside.cut.peaks import peaks
-from deepinside.explanations.glance import Glance, glances
+from deepinside.explanations.glance import Glance, glances, main_component
 from deepinside.explanations.leads import Lead, apart, box_of, grown, lead_in
-from deepinside.explanations.localizer import Choice, Map, Views, check_contrast, for_views, pixels_of
+from deepinside.explanations.localizer import Choice, Map, Views, check_contrast, for_views, pixels_of, table_of
 from deepinside.gradients.private import borrowed
 from deepinside.gradients.probe import Choice as ViewChoice
 from deepinside.networks.classifier import Classifier
@@ -70,9 +68,9 @@ class FeatureSeen:
 class Best:
     """The whole photo, then closer looks at what was found, each cut by features and color; then the pixels."""
 
-    # Times the network's size. The second size has finer grids; networks of a fixed size are shown the first only.
+    # Times the network's size, for the whole photo. The second size has finer grids; networks of a fixed size are shown
+    # the first only. Closer looks are at the network's own size, the one it was trained for.
     scales: tuple[float, ...] = (1.0, 10 / 7)
-    closer_scales: tuple[float, ...] = (10 / 7,)
     closer: int = 2  # looks after the first, at most
     margin: float = 0.3  # of the found box, left on each side for a closer look
     # An object fills its view when the next one would be hardly smaller, by their areas.
@@ -80,8 +78,10 @@ class Best:
     # A closer look in which the class is so many times less likely does not see the object any more.
     doubt: float = math.exp(2)
     # Several objects of a class, at most so many: peaks of the photo's map at `finer` times the network's size, each
-    # looked at closer, and kept where the class is nearly as likely as in the surest one, and beside the others.
+    # looked at closer, and kept where the class is nearly as likely as in the surest one, and beside the others. Nobody
+    # looks for a second object of a class that the network hardly believes in where the first one is.
     objects: int = 8
+    likely: float = 0.01
     finer: float = 2.0
     persistence: float = 0.7
     least: float = 0.3
@@ -112,7 +112,7 @@ class Best:
         Each round of closer looks is one pass as well, of the crops of all photos. For maps alone nobody looks closer,
         and for one object of a class nobody looks for others.
         """
-        stages = classifier.stages(max(_sizes(classifier, (*self.scales, *self.closer_scales, self.finer))))
+        stages = classifier.stages(max(_sizes(classifier, (*self.scales, self.finer))))
         with borrowed(classifier.fast, batch[0].images[0].to(classifier.device)) as private:
             loan = _Loan(classifier, private, stages, self.continuity)
             firsts = loan.glances(batch, for_views(choices, 1))
@@ -174,14 +174,13 @@ class Best:
         return crops
 
     def _shown(
-        self, loan: _Loan, batch: Sequence[Views], crops: Sequence[_Crop], scales: Sequence[float] | None = None
+        self, loan: _Loan, batch: Sequence[Views], crops: Sequence[_Crop], scales: Sequence[float] = (1.0,)
     ) -> Iterator[tuple[_Crop, Glance]]:
         """Each crop with what the network says of it, all from one pass at each size."""
         if not crops:
             return
-        scales = (scales or self.closer_scales) if loan.stages.any_size else (1.0,)
         views = [self._views(loan.classifier, batch[crop.photo].photo, crop.region, scales) for crop in crops]
-        yield from zip(crops, loan.glances(views, _table([crop.classes for crop in crops])), strict=True)
+        yield from zip(crops, loan.glances(views, table_of([crop.classes for crop in crops])), strict=True)
 
     def _closer(self, classifier: Classifier, lead: Lead, glance: Glance) -> Lead:
         """The object in a closer glance, or the lead as it was where the class is hardly seen any more."""
@@ -204,20 +203,20 @@ class Best:
         crops = [peak for crop, glance in finer for peak in self._peaks(crop, glance, leads[crop.photo])]
         others: Leads = [[[] for _ in mine] for mine in leads]
         for crop, glance in self._shown(loan, batch, crops):
-            ((k, _),) = crop.places
-            lead = lead_in(loan.classifier, glance, crop.classes[0])
-            others[crop.photo][k] += [lead] if lead else []
+            (index,) = crop.classes
+            lead = lead_in(loan.classifier, glance, index)
+            others[crop.photo][firsts[crop.photo].classes.index(index)] += [lead] if lead else []
         return others
 
     def _may_have_others(self, first: Glance, k: int, found: Sequence[Lead]) -> bool:
-        """Whether the map of the first look has a peak outside of the object that was found."""
-        if not found:
+        """Whether the object that was found is likely, and the first map has a peak outside of it."""
+        if not found or found[0].confidence < self.likely:
             return False
         return any(not found[0].covers(first, peak.mask) for peak in peaks(first.maps[k], self.persistence, self.least))
 
     def _peaks(self, whole: _Crop, glance: Glance, leads: Sequence[Sequence[Lead]]) -> Iterator[_Crop]:
         """Crops around the peaks of each class that lie outside of the object that was found."""
-        for k, mine in enumerate(leads):
+        for mine in leads:
             for lead in mine:
                 if lead.index not in whole.classes:
                     continue
@@ -225,7 +224,7 @@ class Best:
                 for peak in peaks(map, self.persistence, self.least)[: self.objects]:
                     if not lead.covers(glance, peak.mask):
                         region = grown(box_of(glance, peak.mask), self.margin, glance.frame)
-                        yield _Crop(whole.photo, region, [(k, 0)], [lead.index])
+                        yield _Crop(whole.photo, region, [], [lead.index])
 
     def _apart(self, mine: Sequence[Lead], others: Sequence[Lead]) -> list[Lead]:
         """The object of a class, if its map points anywhere, and further ones beside it."""
@@ -239,11 +238,11 @@ class Best:
         coarse = resize_smoothly(lead.cut.mask.astype(np.float32), size)
         mask = coarse >= min(0.5, coarse.max())
         found = trace(pixels_of(view(photo, frame, Resampling.BOX)), odds, mask, self.outline)
+        # Where the pixels have left nothing of it, the coarse mask stays.
+        main = main_component(found.mask, odds) if found.mask.any() else mask
         own = Saliency(lead.glance.frame, lead.glance.maps[lead.k]) if several else None
         slope = self.continuity.slope
-        return Segmentation(
-            frame, _main(found.mask, odds, mask), odds > slope, odds < -slope, found.energy, own, lead.confidence
-        )
+        return Segmentation(frame, main, odds > slope, odds < -slope, found.energy, own, lead.confidence)
 
     def _pixels(self, photo: Photo, region: Box) -> Frame:
         """A region on the photo's own pixels, or on fewer, so that the longer side has no more than `resolution`."""
@@ -254,7 +253,7 @@ class Best:
 
 @dataclass(frozen=True)
 class _Crop:
-    """A region of a photo of the batch, and whom it is for: classes, and their places among the leads of the photo."""
+    """A region of a photo of the batch, and whom it is for: classes, and the places of the leads that it replaces."""
 
     photo: int
     region: Box
@@ -274,17 +273,6 @@ class _Loan:
     def glances(self, views: Sequence[Views], classes: Tensor | ViewChoice) -> list[Glance]:
         """What the network says of each region."""
         return glances(self.private, views, classes, self.stages, self.classifier.size, self.how)
-
-
-def _main(mask: Bool[np.ndarray, "h w"], odds: Map, coarse: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """The component with the most evidence; the coarse mask where the pixels have left nothing of it."""
-    return largest_component(mask, 1 / (1 + np.exp(-odds))) if mask.any() else coarse
-
-
-def _table(classes: Sequence[Sequence[int]]) -> Tensor:
-    """Rows of equal length: those of fewer classes have their last one repeated."""
-    most = max(map(len, classes))
-    return torch.tensor([[*row, *[row[-1]] * (most - len(row))] for row in classes])
 
 
 def _sizes(classifier: Classifier, scales: Sequence[float]) -> list[tuple[int, int]]:

@@ -26,7 +26,7 @@ from deepinside.cut.continuity import (
     seed_map,
 )
 from deepinside.cut.graphcut import largest_component, minimum_cut
-from deepinside.explanations.localizer import Map, Views, check_contrast, distinct
+from deepinside.explanations.localizer import Map, Views, distinct
 from deepinside.gradients.grids import as_grid
 from deepinside.gradients.probe import IMAGE, Choice, Look, Summary, look
 from deepinside.gradients.saliency import largest_magnitude
@@ -89,12 +89,7 @@ class Coarse:
     @cached_property
     def mask(self) -> Bool[np.ndarray, "height width"]:
         """The component with the most evidence."""
-        return largest_component(self.foreground, self.evidence)
-
-    @property
-    def evidence(self) -> Map:
-        """The probability of foreground in each cell."""
-        return np.asarray(1 / (1 + np.exp(-self.odds)))
+        return main_component(self.foreground, self.odds)
 
 
 def glances(
@@ -158,7 +153,7 @@ def summary_for(picture: tuple[int, int]) -> Summary:
 
 
 def layer_maps(seen: Look, stages: Stages, number: int, k: int) -> list[Float[np.ndarray, "_ _"]]:
-    """For one photo and class: the gradient's magnitude at the middle layer, and the evidence at the last.
+    """For one photo and class: the gradient's magnitude at the seed layer, and the evidence at the last.
 
     The evidence is a map of the class only where the gradient is the same at every position, as before global average
     pooling; after a dense layer that weighs each position on its own, it is left out.
@@ -167,7 +162,7 @@ def layer_maps(seen: Look, stages: Stages, number: int, k: int) -> list[Float[np
     summaries = [summary[number, k].float().cpu().numpy() for summary in seen.gradients]
     if not names:
         return [summaries[0][0]]
-    maps = [summaries[names.index(stages.middle)][0]] if stages.middle else []
+    maps = [summaries[names.index(stages.seed)][0]] if stages.seed else []
     if stages.last:
         _, evidence, is_even = summaries[names.index(stages.last)]
         if is_even.all() or not maps:
@@ -184,13 +179,16 @@ def features_of(
 
 
 def coarse_cut(glance: Glance, k: int) -> Coarse:
-    """The cut of the k-th class's map by features and color. Raises `DeepInsideError` for a flat map."""
-    seed = glance.maps[k]
-    check_contrast(seed)
-    odds = log_odds(seed * sides(glance.frame, glance.how), glance.kernel, glance.nodes, glance.how)
+    """The cut of the k-th class's map, which must not be flat, by features and color."""
+    odds = log_odds(glance.maps[k] * sides(glance.frame, glance.how), glance.kernel, glance.nodes, glance.how)
     cut = minimum_cut(np.maximum(odds, 0), np.maximum(-odds, 0), *glance.edges)
     # An empty cut does not answer where the object is; the likeliest cells do.
     return Coarse(odds, cut.mask if cut.mask.any() else odds >= np.quantile(odds, 0.95))
+
+
+def main_component(mask: Bool[np.ndarray, "height width"], odds: Map) -> Bool[np.ndarray, "height width"]:
+    """The component with the most evidence: the largest sum of probabilities of foreground."""
+    return largest_component(mask, 1 / (1 + np.exp(-odds)))
 
 
 def sides(frame: Frame, how: Continuity) -> Map:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool
@@ -32,12 +33,12 @@ class Lead:
         """The class."""
         return self.glance.classes[self.k]
 
-    @property
+    @cached_property
     def box(self) -> Box:
         """Of the coarse mask, in photo pixels, not rounded."""
         return box_of(self.glance, self.cut.mask)
 
-    @property
+    @cached_property
     def small(self) -> Bool[np.ndarray, "rows columns"]:
         """The mask on a small copy of the photo, the same for all views."""
         return _small(self.glance, self.cut.mask)

@@ -106,11 +106,20 @@ def for_views(choices: Sequence[Choice], count: int) -> ViewChoice:
     def choose(logits: Float[Tensor, "views classes"]) -> Int[Tensor, "views k"]:
         photos = logits.split(count)
         wanted = [list(choice(views.mean(dim=0))) for choice, views in zip(choices, photos, strict=True)]
-        most = max(map(len, wanted))
-        table = torch.tensor([classes + classes[-1:] * (most - len(classes)) for classes in wanted])
-        return table.to(logits.device).repeat_interleave(count, dim=0)
+        return table_of(wanted).to(logits.device).repeat_interleave(count, dim=0)
 
     return choose
+
+
+def table_of(classes: Sequence[Sequence[int]]) -> Int[Tensor, "rows k"]:
+    """Rows of equal length: those of fewer classes have their last one repeated.
+
+    >>> table_of([[7, 2], [5]])
+    tensor([[7, 2],
+            [5, 5]])
+    """
+    most = max(map(len, classes))
+    return torch.tensor([[*row, *[row[-1]] * (most - len(row))] for row in classes])
 
 
 def distinct(classes: Int[Tensor, " k"]) -> tuple[int, ...]:

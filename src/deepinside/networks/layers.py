@@ -40,19 +40,21 @@ class Stages:
     """The layers that localization looks at; None where a network has no such layer.
 
     `fine` is the last block at stride 8 (or, without one, the last layer between the strides 4 and 16), `middle` the
-    last at stride 16 (or the one halfway on its last grid, where the
-    network ends at that stride, as a ViT does, or before it), `last` the last layer with a grid. `any_size` says
-    whether larger images fit too.
+    last at stride 16: both tell things apart by their activations. `seed` is the last block at stride 16 that is no
+    part of a block with another grid, and `last` the last layer with a grid: their gradients tell where a class is.
+    Where a network ends at stride 16 or before it, `middle` and `seed` are the block halfway on its last grid, or two
+    thirds of the way if that is its only one, as in a ViT. `any_size` says whether larger images fit too.
     """
 
     fine: str | None
     middle: str | None
+    seed: str | None
     last: str | None
     any_size: bool
 
     def with_gradients(self) -> tuple[str, ...]:
         """The layers where gradients are wanted, each once, from the image to the scores."""
-        return tuple(dict.fromkeys(name for name in (self.middle, self.last) if name))
+        return tuple(dict.fromkeys(name for name in (self.seed, self.last) if name))
 
     def features(self) -> tuple[str, ...]:
         """The layers whose activations tell things apart, each once, from the image to the scores."""
@@ -65,7 +67,7 @@ def find_stages(network: nn.Module, size: tuple[int, int], larger: tuple[int, in
     blank = torch.zeros(1, channels, *size)
     seen = [(name, side) for name, shape in _placed(private, blank) if (side := _coarse(shape, size))]
     if not seen:
-        return Stages(None, None, None, False)
+        return Stages(None, None, None, None, False)
     children = _children_of_sequences(private)
     blocks = [(name, side) for name, side in seen if name in children] or seen
     last, final = seen[-1]
@@ -75,11 +77,12 @@ def find_stages(network: nn.Module, size: tuple[int, int], larger: tuple[int, in
     names, side = _at_stride(blocks, size[0] / 16)
     if not names:  # a network for small pictures
         names, side = [name for name, each in blocks if each == final], final
-    middle = None
-    if names:
-        middle = names[(len(names) - 1) // 2] if side == final else names[-1]
+    if side == final:
+        middle = seed = names[(len(names) - 1) // 2 if fine else 2 * (len(names) - 1) // 3] if names else None
+    else:
+        middle, seed = names[-1], _outermost(names, blocks)[-1]
     any_size = _runs(private, blank.new_zeros(1, channels, *larger))
-    return Stages(fine[-1] if fine else None, middle, last, any_size)
+    return Stages(fine[-1] if fine else None, middle, seed, last, any_size)
 
 
 def list_layers(network: nn.Module, size: tuple[int, int], channels: int = 3) -> list[Layer]:
@@ -164,6 +167,17 @@ def _at_stride(blocks: list[tuple[str, int]], wanted: float) -> tuple[list[str],
         return [], None
     side = min(near, key=lambda each: abs(math.log(each / wanted)))
     return [name for name, each in blocks if each == side], side
+
+
+def _outermost(names: list[str], blocks: list[tuple[str, int]]) -> list[str]:
+    """Of blocks on one grid, those inside the fewest blocks with another grid: not the parts of one that halves it."""
+    sides = dict(blocks)
+
+    def depth(name: str) -> int:
+        return sum(name.startswith(f"{each}.") and side != sides[name] for each, side in blocks)
+
+    least = min(map(depth, names))
+    return [name for name in names if depth(name) == least]
 
 
 def _runs(private: nn.Module, blank: Tensor) -> bool:
