@@ -615,3 +615,51 @@ def test_notes_about_a_photo_and_an_ambiguous_class_are_told(deepinside, monkeyp
     reading, note = err.splitlines()
     assert reading == f"deepinside: {numbered.labels.reading('1')}"
     assert note.startswith(f"deepinside: {tmp_path / 'twelve.png'}: ")
+
+
+def test_run_tells_failures_and_what_comes_next_and_goes_on(deepinside, small, tmp_path):
+    photos, out = tmp_path / "photos", tmp_path / "a run"
+    photos.mkdir()
+    square(photos / "a.png")
+    (photos / "b.png").write_bytes(b"")
+    status, told, complaints = deepinside("run", photos, "--out", out)
+    assert status == 1
+    first, folder, following = told.splitlines()
+    assert re.fullmatch(r"2 photos: 1 done, 1 failed, [\d.]+ a second", first)
+    assert (folder, following) == (f"  -> {out}", f"  next: deepinside export '{out}' coco")
+    assert "b.png" in complaints
+    status, told, complaints = deepinside("run", photos, "--out", out)
+    assert (status, complaints) == (0, "")
+    assert told.startswith("nothing left to do; from before: 1 done, 1 failed\n")
+    square(photos / "b.png")
+    status, told, _ = deepinside("run", photos, "--out", out, "--retry")
+    assert (status, told.splitlines()[0].split(",")[0]) == (0, "1 photos: 1 done")
+    status, told, _ = deepinside("export", out, "coco", "voc")
+    assert (status, told) == (0, f"2 photos\n  -> {out / 'coco'}\n  -> {out / 'voc'}\n")
+    assert len(json.loads((out / "coco" / "annotations.json").read_text())["images"]) == 2
+
+
+def test_run_takes_a_table_of_labels(deepinside, small, tmp_path):
+    square(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_text("path,label\na.png,blue\na.png,red\n")
+    assert deepinside("run", tmp_path / "labels.csv", "--out", tmp_path / "run", "--objects", "one")[0] == 0
+    deepinside("export", tmp_path / "run", "masks", "--out", tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out" / "masks" / "masks").iterdir()) == ["a-0.png", "a-2.png"]
+
+
+@pytest.mark.parametrize(("arguments", "told"), [
+    (("run", "labels.csv"), "labels.csv: expected labels that are classes"),
+    (("run", "a.png", "--out", "."), "expected a new folder or that of a run"),
+    (("run", "a.png", "--preset", "bst"), "expected a preset"),
+    (("run", "a.png", "--min-probability", "2"), "min-probability"),
+    (("export", "nowhere", "coco"), "expected the folder of a run"),
+    (("export", "nowhere", "coc"), "expected"),
+])  # fmt: skip
+def test_mistakes_in_a_run_are_told_before_the_first_photo(deepinside, small, tmp_path, monkeypatch, arguments, told):
+    monkeypatch.chdir(tmp_path)
+    square(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_text("path,label\na.png,pink\n")
+    status, out, complaints = deepinside(*arguments)
+    assert (status, out) == (2, "")
+    assert told in complaints
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "labels.csv"]

@@ -7,11 +7,13 @@ the first photo, and 128 plus the number of a signal that ended it.
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -19,7 +21,7 @@ import typer
 from deepinside import cli_options as groups
 from deepinside import cli_text as text
 from deepinside.cli_files import beside, kind_of
-from deepinside.cli_options import OUT, RUN, JsonFile, OptionalOut, Out, Photos, among, options
+from deepinside.cli_options import ARCHIVE, OUT, RUN, JsonFile, OptionalOut, Out, Photos, among, options
 from deepinside.cli_streams import Ended, StandardOutputError, complain, ended_by, remark, say, say_json, speaking
 from deepinside.core.errors import DeepInsideError, check_writable, check_writable_folder
 
@@ -119,6 +121,69 @@ def localize(
     for name in export or []:
         _tell((out or OUT) / name, as_json)
     raise typer.Exit(tally.status)
+
+
+@app.command("run")
+@options
+def run_archive(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="INPUT", help="Photos, folders, or tables (.csv, .tsv, .parquet) with path and label."),
+    ],
+    network: groups.Network,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="The folder of the run; a run that is in it is continued.")
+    ] = ARCHIVE,
+    preset: groups.Preset = "best",
+    objects: groups.Objects = "all",
+    min_probability: Annotated[
+        float, typer.Option(min=0, max=1, help="Of photos without labels, leave out classes that are less likely.")
+    ] = 0.1,
+    retry: Annotated[bool, typer.Option("--retry", help="Try photos again that have failed before.")] = False,
+) -> None:
+    """A whole archive into one folder: stop it at any moment, and the same command goes on where it was."""
+    from deepinside.archive.run import running
+    from deepinside.archive.wanted import wanted_of
+    from deepinside.core.terminal import track
+    from deepinside.explanations.explain import most_objects
+    from deepinside.explanations.presets import localizer_of
+
+    localizer = localizer_of(preset)
+    most_objects(objects)
+    check_writable_folder(out)
+    classifier, _ = _ready(network)
+    wanted = wanted_of(sources, classifier.labels.find)
+    tally, began = Tally(), perf_counter()
+    with running(
+        classifier, wanted, out, preset=localizer, objects=objects, min_probability=min_probability, retry=retry
+    ) as (begun, outcomes):
+        for _ in tally.explained(track(outcomes, begun.left, "photos")):
+            pass
+    say(text.run_text(begun, tally.failures, perf_counter() - began), f"  -> {out}")
+    say(f"  next: deepinside export {shlex.quote(str(out))} coco")
+    raise typer.Exit(tally.status)
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run, finished or not.")],
+    formats: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FORMAT", help="coco, voc, yolo, labelstudio or masks.", autocompletion=among(groups.FORMATS)
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the folders of the formats go.", show_default="DIR")
+    ] = None,
+) -> None:
+    """What a run has found so far, as labels for other tools: each format in a folder of its own, DIR/FORMAT."""
+    from deepinside.archive.run import export_run
+
+    count = export_run(folder, out or folder, formats)
+    say(f"{count} photos")
+    for name in dict.fromkeys(formats):
+        _tell((out or folder) / name)
 
 
 @app.command()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 OUT = Path("deepinside-out")
 RUN = Path("deepinside-run")
+ARCHIVE = Path("deepinside-archive")
 
 # What a shell completes. The library's tables would have to be imported with PyTorch; a test holds them against these.
 MODELS = ("lite0", "lite1", "lite2", "timm:", "torchvision:", "hf:")
@@ -145,6 +146,7 @@ Neuron = Annotated[
         help="A neuron in place of a class; @ROW,COLUMN selects its position on the layer's grid.",
     ),
 ]
+Preset = Annotated[str, typer.Option(help="best, or paper for the paper's own.", autocompletion=among(PRESETS))]
 Objects = Annotated[
     str,
     typer.Option(
@@ -192,9 +194,7 @@ class Explained:
         typer.Option(metavar="CLASS", help="Class to explain, by name, WordNet id or index; may be repeated."),
     ] = None
     top: Top = 5
-    preset: Annotated[str, typer.Option(help="best, or paper for the paper's own.", autocompletion=among(PRESETS))] = (
-        "best"
-    )
+    preset: Preset = "best"
 
     def own(self, default: str) -> tuple[str | None, ...]:
         """What a run with these options has of its own, for the names of its files; None for the default."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from deepinside.core.errors import DeepInsideError
 
 if TYPE_CHECKING:
+    from deepinside.archive.run import Begun
     from deepinside.core.progress import Note
     from deepinside.core.results import Detection, Explanation
     from deepinside.explanations.reconstruct import Reconstruction
@@ -95,6 +96,21 @@ def report_text(report: Report) -> str:
     methods = ("paper", "center_box", "whole_image")
     told = ", ".join(f"{name} {rows[name].figures['top5_error'].value:.1%}" for name in methods)
     return f"{line}; top-5 localization error: {told}"
+
+
+def run_text(begun: Begun, failures: int, seconds: float) -> str:
+    """What a run has done, on one line.
+
+    >>> from deepinside.archive.run import Begun
+    >>> run_text(Begun(done=100, failed=1, left=20), 2, 4.0)
+    '20 photos: 18 done, 2 failed, 5.0 a second; from before: 100 done, 1 failed'
+    >>> run_text(Begun(done=120, failed=0, left=0), 0, 0.1)
+    'nothing left to do; from before: 120 done, 0 failed'
+    """
+    done, rate = begun.left - failures, begun.left / seconds
+    now = f"{begun.left:,} photos: {done:,} done, {failures:,} failed, {rate:.1f} a second"
+    before = f"; from before: {begun.done:,} done, {begun.failed:,} failed" if begun.done + begun.failed else ""
+    return (now if begun.left else "nothing left to do") + before
 
 
 def _corners(detection: Detection) -> str:

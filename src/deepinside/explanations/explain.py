@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from time import perf_counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, SupportsIndex
 
@@ -41,12 +42,16 @@ OBJECTS: Mapping[str, int | None] = MappingProxyType({"one": 1, "all": None})
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one photo file: its explanation, or the reason why there is none."""
+    """What became of one photo file: its explanation, or the reason why there is none.
+
+    `seconds` is the share of the photo in the time that its batch took.
+    """
 
     path: Path
     photo: Photo | None = None
     explanation: Explanation | None = None
     error: DeepInsideError | None = None
+    seconds: float = 0.0
 
 
 def explain(
@@ -104,10 +109,22 @@ def explain_each(
     _check(classifier)
     localizer, most = localizer_of(preset), most_objects(objects, boxes)
     choice = choice_of(classifier, targets, top)
-    work = partial(_outcomes, classifier, localizer, choice, most)
-    if (top if targets is None else len(listed(targets))) > FEW_CLASSES:
-        return chain.from_iterable(map(work, ([path] for path in paths)))
-    return in_batches(work, paths, BATCH, pixel_count, MOST_PIXELS)
+    is_few = (top if targets is None else len(listed(targets))) <= FEW_CLASSES
+    return explain_chosen(classifier, ((path, choice) for path in paths), localizer, most, is_few)
+
+
+def explain_chosen(
+    classifier: Classifier,
+    wanted: Iterable[tuple[Path, Choice]],
+    localizer: AnyLocalizer,
+    most: int | None,
+    is_few: bool = True,
+) -> Iterator[Outcome]:
+    """As `explain_each`, with a choice of classes for every photo; one by one where those are not a few."""
+    work = partial(_outcomes, classifier, localizer, most)
+    if not is_few:
+        return chain.from_iterable(map(work, ([each] for each in wanted)))
+    return in_batches(work, wanted, BATCH, lambda each: pixel_count(each[0]), MOST_PIXELS)
 
 
 def most_objects(objects: str, boxes: bool = True) -> int | None:
@@ -218,14 +235,20 @@ def _check(classifier: Classifier) -> None:
 
 
 def _outcomes(
-    classifier: Classifier, localizer: AnyLocalizer, choice: Choice, most: int | None, paths: Sequence[Path]
+    classifier: Classifier, localizer: AnyLocalizer, most: int | None, wanted: Sequence[tuple[Path, Choice]]
 ) -> list[Outcome]:
     """A batch of files, from reading to masks."""
-    photos = [read_or_reason(path) for path in paths]
-    views = [localizer.views(classifier, photo) for photo in photos if isinstance(photo, Photo)]
-    said = iter(see_each(classifier, localizer, views, [choice] * len(views), most) if views else ())
+    began = perf_counter()
+    photos = [read_or_reason(path) for path, _ in wanted]
+    readable = [
+        (localizer.views(classifier, photo), choice)
+        for photo, (_, choice) in zip(photos, wanted, strict=True)
+        if isinstance(photo, Photo)
+    ]
+    views, choices = [view for view, _ in readable], [choice for _, choice in readable]
+    said = iter(see_each(classifier, localizer, views, choices, most) if views else ())
     outcomes = []
-    for path, photo in zip(paths, photos, strict=True):
+    for (path, _), photo in zip(wanted, photos, strict=True):
         seen = next(said) if isinstance(photo, Photo) else photo
         try:
             if isinstance(seen, DeepInsideError):
@@ -234,7 +257,8 @@ def _outcomes(
             outcomes.append(Outcome(path, photo, _explanation(classifier, localizer, photo, seen, most)))
         except DeepInsideError as error:
             outcomes.append(Outcome(path, error=error))
-    return outcomes
+    share = (perf_counter() - began) / len(wanted)
+    return [replace(outcome, seconds=share) for outcome in outcomes]
 
 
 def read_or_reason(path: Path) -> Photo | DeepInsideError:

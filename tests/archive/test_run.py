@@ -1,0 +1,203 @@
+"""Runs from photos to labels: continued after any end, and the same as explaining the photos one by one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deepinside.archive import run as module
+from deepinside.archive.folder import part_files, part_rows
+from deepinside.archive.run import LEAST, export_run, running
+from deepinside.archive.wanted import Wanted
+from deepinside.core.errors import DeepInsideError
+from deepinside.explanations.explain import explain
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """Nine photos, of which two cannot be read."""
+    random = np.random.default_rng(0)
+    for number in range(9):
+        image = Image.new("RGB", (40, 30), "gray")
+        color = ("red", "lime", "blue")[number % 3]
+        x, y = random.integers(0, 20), random.integers(0, 12)
+        image.paste(color, (int(x), int(y), int(x) + 16, int(y) + 14))
+        image.save(tmp_path / f"{number}.png")
+    (tmp_path / "3.png").write_bytes(b"")
+    (tmp_path / "7.png").write_bytes((tmp_path / "7.png").read_bytes()[:60])
+    return [Wanted(tmp_path / f"{number}.png", Path(f"{number}.png")) for number in range(9)]
+
+
+def rows_in(folder):
+    return list(chain.from_iterable(part_rows(folder)))
+
+
+def finish(classifier, wanted, folder, **options):
+    with running(classifier, wanted, folder, **options) as (begun, outcomes):
+        return begun, list(outcomes)
+
+
+def stop_after(taken, *asked):
+    with running(*asked) as (_, outcomes):
+        for _ in range(taken):
+            next(outcomes)
+        raise KeyboardInterrupt
+
+
+def test_a_run_is_what_explain_says_of_each_photo(colors, archive, tmp_path):
+    begun, outcomes = finish(colors, archive, tmp_path / "run", min_probability=0.0)
+    assert (begun.done, begun.failed, begun.left) == (0, 0, 9)
+    assert [outcome.error is None for outcome in outcomes] == [number not in (3, 7) for number in range(9)]
+    rows = rows_in(tmp_path / "run")
+    assert [row["photo"] for row in rows if row["error"]] == ["3.png", "7.png"]
+    for wanted in archive:
+        mine = [row for row in rows if row["photo"] == wanted.name.as_posix()]
+        if mine[0]["error"]:
+            continue
+        told = sorted(explain(colors, wanted.path, top=3).objects, key=lambda each: each.index)
+        mine = sorted(mine, key=lambda row: row["class"])  # two classes are equally likely, up to rounding
+        assert [(row["class"], row["x0"], row["y0"], row["x1"], row["y1"]) for row in mine] == [
+            (each.index, *each.box.as_tuple()) for each in told
+        ]
+        assert [row["probability"] for row in mine] == pytest.approx([each.probability for each in told])
+
+
+def test_labels_decide_what_is_looked_for(colors, archive, tmp_path):
+    wanted = [Wanted(each.path, each.name, (2, 0)) for each in archive[:3]]
+    finish(colors, wanted, tmp_path / "run")
+    classes = {}
+    for row in rows_in(tmp_path / "run"):
+        classes.setdefault(row["photo"], []).append(row["class"])
+    assert {name: list(dict.fromkeys(found)) for name, found in classes.items()} == {
+        f"{number}.png": [2, 0] for number in range(3)
+    }
+
+
+def test_without_labels_only_likely_classes_are_kept(colors, archive, tmp_path):
+    finish(colors, archive, tmp_path / "run", min_probability=0.5)
+    rows = [row for row in rows_in(tmp_path / "run") if row["class"] is not None]
+    assert rows
+    assert min(row["probability"] for row in rows) >= 0.5
+
+
+@pytest.mark.parametrize("taken", [0, 1, 4, 8])
+def test_a_run_that_is_stopped_goes_on(colors, archive, tmp_path, taken):
+    whole = tmp_path / "whole"
+    finish(colors, archive, whole)
+    with pytest.raises(KeyboardInterrupt):
+        stop_after(taken, colors, archive, tmp_path / "run")
+    before = len({row["photo"] for row in rows_in(tmp_path / "run")})
+    assert before == taken
+    begun, outcomes = finish(colors, archive, tmp_path / "run")
+    assert begun.left == len(outcomes) == 9 - taken
+    plain = [[{**row, "seconds": 0} for row in rows_in(folder)] for folder in (whole, tmp_path / "run")]
+    assert plain[0] == plain[1]
+    assert finish(colors, archive, tmp_path / "run")[0].left == 0, "and failures are not tried again"
+
+
+def test_failures_are_tried_again_on_demand(colors, archive, tmp_path):
+    finish(colors, archive, tmp_path / "run")
+    archive[3].path.write_bytes(archive[0].path.read_bytes())
+    begun, _ = finish(colors, archive, tmp_path / "run", retry=True)
+    assert (begun.done, begun.failed, begun.left) == (7, 2, 2)
+    assert [row["photo"] for row in rows_in(tmp_path / "run") if row["error"]] == ["7.png"]
+
+
+def test_more_photos_are_added_in_parts(colors, archive, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "PHOTOS", 2)
+    finish(colors, archive[:3], tmp_path / "run")
+    assert len(part_files(tmp_path / "run")) == 2
+    begun, _ = finish(colors, archive, tmp_path / "run")
+    assert (begun.done, begun.left) == (3, 6)
+    assert [row["photo"] for row in rows_in(tmp_path / "run") if row["number"] in (1, None)][:2] == ["0.png", "1.png"]
+
+
+def test_another_network_or_threshold_needs_another_folder(colors, archive, tmp_path):
+    finish(colors, archive[:1], tmp_path / "run")
+    for options, told in (
+        ({"min_probability": 0.2}, rf"--min-probability .*\({LEAST}\), got 0.2"), ({"objects": "one"}, "--objects"),
+        ({"preset": "paper"}, "--preset"),
+    ):  # fmt: skip
+        with pytest.raises(DeepInsideError, match=told):
+            finish(colors, archive, tmp_path / "run", **options)
+    with pytest.raises(DeepInsideError, match="between 0 and 1"):
+        finish(colors, archive, tmp_path / "other", min_probability=1.5)
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
+def test_exports_hold_what_the_run_found(colors, archive, tmp_path):
+    from pycocotools.coco import COCO
+
+    finish(colors, archive, tmp_path / "run", min_probability=0.0)
+    assert export_run(tmp_path / "run", tmp_path / "out", ["coco"]) == 7
+    read = COCO(tmp_path / "out" / "coco" / "annotations.json")
+    assert [image["file_name"] for image in read.imgs.values()] == [f"{n}.png" for n in (0, 1, 2, 4, 5, 6, 8)]
+    rows = [row for row in rows_in(tmp_path / "run") if row["class"] is not None]
+    boxes = [[row["x0"], row["y0"], row["x1"] - row["x0"], row["y1"] - row["y0"]] for row in rows]
+    assert [each["bbox"] for each in read.anns.values()] == boxes
+    assert [each["segmentation"]["counts"] for each in read.anns.values()] == [row["mask"] for row in rows]
+    with pytest.raises(DeepInsideError, match="found files in it"):
+        export_run(tmp_path / "run", tmp_path / "out", ["coco"])
+
+
+# ------------------------------------------------------------------------------------------------------ whole processes
+
+
+COMMAND = """
+import sys
+import torch
+from deepinside import Classifier
+from helpers import NAMES, Colors
+torch.set_num_threads(1)
+from deepinside import cli
+from deepinside.archive import run
+import deepinside.networks.sources as sources
+sources.load = lambda *arguments, **options: Classifier(Colors(), labels=NAMES, size=32, name="colors")
+run.SECONDS = 0.0
+cli.main()
+"""
+
+
+def begun(archive, out):
+    """The command in a process of its own, which is slow enough to be killed."""
+    tests = Path(__file__).parents[1]
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, "run", archive, "--out", out],
+        env={**os.environ, "PYTHONPATH": str(tests)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
+def test_a_killed_command_goes_on(tmp_path, number, status):
+    photos, out = tmp_path / "photos", tmp_path / "run"
+    photos.mkdir()
+    random = np.random.default_rng(0)
+    for each in range(40):
+        Image.fromarray(random.integers(0, 255, (150, 200, 3), np.uint8)).save(photos / f"{each:02}.png")
+    process = begun(photos, out)
+    deadline = time.monotonic() + 120
+    while not part_files(out) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, complaint = process.communicate(timeout=120)
+    assert process.returncode == status, complaint
+    before = {row["photo"] for row in rows_in(out)}
+    assert before
+    again = begun(photos, out)
+    told, complaint = again.communicate(timeout=240)
+    assert again.returncode == 0, complaint
+    assert f"from before: {len(before)} done" in told
+    names = [row["photo"] for row in rows_in(out) if row["number"] in (1, None)]
+    assert {*names} == {f"{each:02}.png" for each in range(40)}
+    keys = [(row["photo"], row["class"], row["number"]) for row in rows_in(out)]
+    assert len(keys) == len({*keys}), "nothing twice"
+    assert json.loads((out / "run.json").read_text())["objects"] == "all"
