@@ -624,12 +624,13 @@ def test_run_tells_failures_and_what_comes_next_and_goes_on(deepinside, small, t
     (photos / "b.png").write_bytes(b"")
     status, told, complaints = deepinside("run", photos, "--out", out)
     assert status == 1
-    first, folder, following = told.splitlines()
+    first, reason, folder, following = told.splitlines()
     assert re.fullmatch(r"2 photos: 1 done, 1 failed, [\d.]+ a second", first)
+    assert re.fullmatch(" +1 failed: expected a photo.*", reason), "without its name"
     assert (folder, following) == (f"  -> {out}", f"  next: deepinside export '{out}' coco")
     assert "b.png" in complaints
     status, told, complaints = deepinside("run", photos, "--out", out)
-    assert (status, complaints) == (0, "")
+    assert (status, complaints) == (1, ""), "as it was"
     assert told.startswith("nothing left to do; from before: 1 done, 1 failed\n")
     square(photos / "b.png")
     status, told, _ = deepinside("run", photos, "--out", out, "--retry")

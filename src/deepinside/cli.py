@@ -141,8 +141,11 @@ def run_archive(
     ] = 0.1,
     retry: Annotated[bool, typer.Option("--retry", help="Try photos again that have failed before.")] = False,
 ) -> None:
-    """A whole archive into one folder: stop it at any moment, and the same command goes on where it was."""
-    from deepinside.archive.run import running
+    """A whole archive into one folder: stop it at any moment, and the same command goes on where it was.
+
+    The exit status is 1 where any of its photos, now or before, has failed.
+    """
+    from deepinside.archive.run import failures, running
     from deepinside.archive.wanted import wanted_of
     from deepinside.core.terminal import track
     from deepinside.explanations.explain import most_objects
@@ -159,9 +162,10 @@ def run_archive(
     ) as (begun, outcomes):
         for _ in tally.explained(track(outcomes, begun.left, "photos")):
             pass
-    say(text.run_text(begun, tally.failures, perf_counter() - began), f"  -> {out}")
-    say(f"  next: deepinside export {shlex.quote(str(out))} coco")
-    raise typer.Exit(tally.status)
+    reasons = failures(out)
+    say(text.run_text(begun, tally.failures, perf_counter() - began), *text.reasons_text(reasons))
+    say(f"  -> {out}", f"  next: deepinside export {shlex.quote(str(out))} coco")
+    raise typer.Exit(1 if reasons else 0)
 
 
 @app.command()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from deepinside.core.errors import DeepInsideError
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from deepinside.archive.run import Begun
     from deepinside.core.progress import Note
     from deepinside.core.results import Detection, Explanation
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from deepinside.reproduction.reproduce import Report
     from deepinside.training.train import Epoch, Trained
 
+MOST_REASONS = 5  # why photos have failed, that are told one by one
 LABEL, WIDEST_LABEL = 32, 60  # characters; a longer label moves its own box to the right
 
 
@@ -111,6 +114,19 @@ def run_text(begun: Begun, failures: int, seconds: float) -> str:
     now = f"{begun.left:,} photos: {done:,} done, {failures:,} failed, {rate:.1f} a second"
     before = f"; from before: {begun.done:,} done, {begun.failed:,} failed" if begun.done + begun.failed else ""
     return (now if begun.left else "nothing left to do") + before
+
+
+def reasons_text(reasons: Counter[str]) -> Iterator[str]:
+    """The reasons why photos of a run have failed, the most frequent first, and how often others occur.
+
+    >>> from collections import Counter
+    >>> list(reasons_text(Counter({"expected a photo": 1200})))
+    ['   1,200 failed: expected a photo']
+    """
+    told = reasons.most_common(MOST_REASONS)
+    yield from (f"  {count:>6,} failed: {reason}" for reason, count in told)
+    if len(reasons) > len(told):
+        yield f"  {reasons.total() - sum(count for _, count in told):>6,} failed for other reasons"
 
 
 def _corners(detection: Detection) -> str:

@@ -8,6 +8,7 @@ import sys
 import time
 from itertools import chain
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -147,6 +148,22 @@ def test_exports_hold_what_the_run_found(colors, archive, tmp_path):
     assert [each["segmentation"]["counts"] for each in read.anns.values()] == [row["mask"] for row in rows]
     with pytest.raises(DeepInsideError, match="found files in it"):
         export_run(tmp_path / "run", tmp_path / "out", ["coco"])
+
+
+def test_annotators_can_choose_every_class_of_the_network(colors, archive, tmp_path):
+    wanted = [Wanted(each.path, each.name, (2,)) for each in archive[:2]]
+    finish(colors, wanted, tmp_path / "run")
+    export_run(tmp_path / "run", tmp_path / "out", ["labelstudio", "coco", "yolo"])
+    config = ElementTree.parse(tmp_path / "out" / "labelstudio" / "config.xml")
+    for kind in ("RectangleLabels", "BrushLabels"):
+        assert [label.get("value") for label in config.find(kind)] == ["red", "green", "blue"]
+    told = json.loads((tmp_path / "out" / "coco" / "annotations.json").read_text())
+    assert [(each["id"], each["name"]) for each in told["categories"]] == [(0, "red"), (1, "green"), (2, "blue")]
+    assert {each["category_id"] for each in told["annotations"]} == {2}
+    lines = (tmp_path / "out" / "yolo" / "labels" / "0.txt").read_text().splitlines()
+    assert {line.split()[0] for line in lines} == {"2"}
+    data = (tmp_path / "out" / "yolo" / "data.yaml").read_text()
+    assert data.index("0: ") < data.index("red") < data.index("1: ") < data.index("green") < data.index("2: ")
 
 
 # ------------------------------------------------------------------------------------------------------ whole processes

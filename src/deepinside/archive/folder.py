@@ -100,8 +100,8 @@ def part_files(folder: Path) -> list[Path]:
     return sorted((folder / PARTS).glob("part-*.parquet"))
 
 
-def part_rows(folder: Path) -> Iterator[list[Row]]:
-    """The rows of one part after the other; of a file that was asked for again, the last ones alone."""
+def part_rows(folder: Path, columns: Sequence[str] | None = None) -> Iterator[list[Row]]:
+    """The rows of one part after the other, with these columns; of a file that was asked for again, the last alone."""
     files = part_files(folder)
     keys = [np.unique(_column(path, "file_key")) for path in files]
     later = np.zeros(0, np.uint64)
@@ -110,9 +110,9 @@ def part_rows(folder: Path) -> Iterator[list[Row]]:
         replaced.append(np.intersect1d(mine, later))
         later = np.union1d(later, mine)
     for path, old in zip(files, reversed(replaced), strict=True):
-        table = _read(path)
+        table = _read(path, columns)
         if len(old):
-            table = table.filter(~np.isin(table["file_key"].to_numpy(), old))
+            table = table.filter(~np.isin(_column(path, "file_key"), old))
         yield table.to_pylist()
 
 
@@ -141,8 +141,8 @@ def _column(path: Path, name: str) -> np.ndarray:
     return np.asarray(_read(path, [name])[name].to_numpy())
 
 
-def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
+def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     try:
-        return parquet.read_table(path, columns=columns, partitioning=None)
+        return parquet.read_table(path, columns=columns and [*columns], partitioning=None)
     except (pa.ArrowException, OSError) as error:
         raise DeepInsideError(f"{path}: expected a part of a run ({brief(error)}); remove it to do it again") from None

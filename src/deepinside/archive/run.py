@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from torch import Tensor
 from deepinside.archive.folder import RunFolder, about_run, opened_run, part_rows
 from deepinside.archive.records import Row, explanations, key_of, rows_of
 from deepinside.archive.wanted import Wanted
+from deepinside.core import escape
 from deepinside.core.errors import DeepInsideError
 from deepinside.explanations.explain import FEW_CLASSES, Outcome, explain_chosen, most_objects
 from deepinside.explanations.export import exporting
@@ -100,6 +103,16 @@ def _kept(
         opened.append(rows)
 
 
+def failures(folder: Path) -> Counter[str]:
+    """Why photos of a run have failed, without their names, and how many of them for each reason."""
+    found: Counter[str] = Counter()
+    for rows in part_rows(folder, ["file", "error"]):
+        for row in rows:
+            if row["error"]:
+                found[row["error"].removeprefix(f"{escape.encodable(os.fsdecode(row['file']))}: ")] += 1
+    return found
+
+
 def export_run(folder: Path, out: Path, formats: Sequence[str]) -> int:
     """Write what a run has found so far in one or more formats; returns the number of photos.
 
@@ -107,7 +120,7 @@ def export_run(folder: Path, out: Path, formats: Sequence[str]) -> int:
     """
     about = about_run(folder)
     count = 0
-    with exporting(out, formats) as add:
+    with exporting(out, formats, [(name, wnid) for name, wnid in about["classes"]]) as add:
         for rows in part_rows(folder):
             for path, name, explanation in explanations(rows, about["model"], about["preset"]):
                 add(path, name, explanation)

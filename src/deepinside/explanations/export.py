@@ -53,7 +53,8 @@ from deepinside.explanations.export_files import check_free, claimed, growing, r
 
 # The file of a photo, its name as returned by `find_photos`, and its explanation.
 Add: TypeAlias = Callable[[Path, Path, Explanation], None]
-Writer: TypeAlias = Callable[[Path], AbstractContextManager[Add]]
+Names: TypeAlias = Mapping[int, str]  # of classes, each its own
+Writer: TypeAlias = Callable[[Path, Names], AbstractContextManager[Add]]
 
 LONGEST_NAME = 200  # bytes; file systems allow 255, of which suffixes need some
 JPEG_QUALITY = 95  # of upright copies
@@ -80,23 +81,34 @@ def export(items: Iterable[tuple[Path, Path, Explanation]], folder: Path, format
 
 
 @contextmanager
-def exporting(folder: Path, formats: str | Iterable[str]) -> Iterator[Add]:
+def exporting(
+    folder: Path, formats: str | Iterable[str], classes: Sequence[tuple[str, str | None]] = ()
+) -> Iterator[Add]:
     """Yield a function `add(photo file, name, explanation)` that writes a photo in one or more formats.
 
     When it returns, the photo is in the files. A run that is killed leaves complete files, which the next one into the
     same folder replaces, unless they have been changed since.
 
+    Args:
+        folder: for the folders of the formats.
+        formats: names of `FORMATS`.
+        classes: names and WordNet ids of all classes of the network, in its order, so that lists of classes are
+            complete and an annotator can choose any of them; without, they hold the classes that were found.
+
     Raises `DeepInsideError` for an unknown format, a folder of a format that holds labels or cannot be written, and
     explanations without boxes.
     """
     names = _known(formats)
+    known: dict[int, str] = {}
+    for index, (label, wnid) in enumerate(classes):
+        _name_class(known, index, label, wnid)
     with reported(folder):
         for name in names:
             check_free(folder / name)
     with ExitStack() as claims, ExitStack() as stack:
         marks = [claims.enter_context(claimed(folder / name)) for name in names]
         with reported(folder):
-            adds = [stack.enter_context(FORMATS[name](folder / name)) for name in names]
+            adds = [stack.enter_context(FORMATS[name](folder / name, known)) for name in names]
 
         def add(photo: Path, name: Path, explanation: Explanation) -> None:
             with reported(folder):
@@ -112,7 +124,7 @@ def exporting(folder: Path, formats: str | Iterable[str]) -> Iterator[Add]:
 
 
 @contextmanager
-def coco(folder: Path) -> Iterator[Add]:
+def coco(folder: Path, known: Names) -> Iterator[Add]:
     """`annotations.json`: boxes, masks as compressed run lengths, scores (https://cocodataset.org/#format-data).
 
     `file_name` is relative to the folder that was searched, which is the image root that readers ask for; for photos
@@ -120,7 +132,7 @@ def coco(folder: Path) -> Iterator[Add]:
     a `score` and a `probability`.
     """
     images: list[str] = []
-    names: dict[int, str] = {}
+    names = dict(known)
     taken: set[str] = set()
     written = 0
     head = '{"info": {"description": "Boxes and masks by deepinside"}, "licenses": [], "annotations": ['
@@ -154,7 +166,7 @@ def coco(folder: Path) -> Iterator[Add]:
 
 
 @contextmanager
-def voc(folder: Path) -> Iterator[Add]:
+def voc(folder: Path, known: Names) -> Iterator[Add]:
     """Pascal VOC, as torchvision, labelImg and CVAT read it: `VOCdevkit/VOC2012/Annotations` and so on.
 
     Pixels are counted from (1, 1), and `xmax` and `ymax` are the last pixels inside (VOC2012 development kit), so the
@@ -164,7 +176,7 @@ def voc(folder: Path) -> Iterator[Add]:
     ignore.
     """
     root = folder / "VOCdevkit" / "VOC2012"
-    names: dict[int, str] = {}
+    names = dict(known)
     taken: set[str] = set()
     sets = _subfolder(root / "ImageSets" / "Main")
     annotations, images = _subfolder(root / "Annotations"), _subfolder(root / "JPEGImages")
@@ -182,16 +194,16 @@ def voc(folder: Path) -> Iterator[Add]:
 
 
 @contextmanager
-def yolo(folder: Path) -> Iterator[Add]:
+def yolo(folder: Path, known: Names) -> Iterator[Add]:
     """`data.yaml`, `images/`, `labels/`, for `yolo train data=data.yaml` (https://docs.ultralytics.com/datasets/detect).
 
     One line per object: class, center x, center y, width and height as fractions of the photo; of several objects of a
-    class, the surest comes first. Classes are numbered from 0 in their order of appearance. The format has no scores.
-    The layout is flat: folders in a photo's name become `__`. All photos are listed as both `train` and `val`, since
-    readers require both; split them before training.
+    class, the surest comes first. Classes have the network's numbers where all are known, and others from 0 in their
+    order of appearance. The format has no scores. The layout is flat: folders in a photo's name become `__`. All photos
+    are listed as both `train` and `val`, since readers require both; split them before training.
     """
-    names: dict[int, str] = {}
-    numbers: dict[int, int] = {}
+    names = dict(known)
+    numbers = {index: index for index in known}
     taken: set[str] = set()
     labels, images = _subfolder(folder / "labels"), _subfolder(folder / "images")
 
@@ -203,11 +215,11 @@ def yolo(folder: Path) -> Iterator[Add]:
     def add(photo: Path, name: Path, explanation: Explanation) -> None:
         stem = distinct_name(Path(_flat(name)), taken).name
         _class_names(explanation, names)
-        known = len(numbers)
+        before = len(numbers)
         lines = [
             _yolo_line(numbers.setdefault(seen.index, len(numbers)), seen, explanation) for seen in explanation.objects
         ]
-        if len(numbers) > known:
+        if len(numbers) > before:
             describe()
         _write(labels / f"{stem}.txt", "".join(lines).encode())  # first, since a photo without one has no objects
         _link(photo, images, stem)
@@ -217,7 +229,7 @@ def yolo(folder: Path) -> Iterator[Add]:
 
 
 @contextmanager
-def labelstudio(folder: Path) -> Iterator[Add]:
+def labelstudio(folder: Path, known: Names) -> Iterator[Add]:
     """`tasks.json` to import and `config.xml` to paste (https://labelstud.io/guide/predictions).
 
     Each class is one prediction, with its probability as score; the annotator accepts one of them. Its results are the
@@ -228,7 +240,7 @@ def labelstudio(folder: Path) -> Iterator[Add]:
     `LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/` (on Windows the drive, such as `C:\\`), and if the folder of the photos
     is added to the project under Settings > Cloud Storage > Add Source Storage > Local files. It serves no other files.
     """
-    names: dict[int, str] = {}
+    names = dict(known)
     written = 0
 
     def describe() -> None:
@@ -239,12 +251,12 @@ def labelstudio(folder: Path) -> Iterator[Add]:
 
         def add(photo: Path, name: Path, explanation: Explanation) -> None:
             nonlocal written
-            known = len(names)
+            before = len(names)
             _class_names(explanation, names)
             predictions = [_prediction(mine, names[mine[0].index], explanation) for mine in explanation.by_class]
             data = {"image": _local_file(photo), "name": escape.encodable(name.as_posix())}
             task = _json(data=data, predictions=predictions)
-            if len(names) > known:
+            if len(names) > before:
                 describe()
             written += 1
             append((",\n" if written > 1 else "\n") + task)
@@ -253,14 +265,14 @@ def labelstudio(folder: Path) -> Iterator[Add]:
 
 
 @contextmanager
-def masks(folder: Path) -> Iterator[Add]:
+def masks(folder: Path, known: Names) -> Iterator[Add]:
     """`masks/NAME-CLASS.png`, 0 and 255, for each object of each photo, and `index.csv`, which describes them.
 
     There is one image per object instead of one image of class indices, since the classes of a photo are alternatives
     that overlap, and 8 bits cannot hold a thousand indices. CLASS is the index; the second object of a class is in
     `NAME-CLASS-2.png`, and so on. The folders are those of the photos.
     """
-    names: dict[int, str] = {}
+    names = dict(known)
     taken: set[str] = set()
     with growing(folder / "index.csv", _csv_row(MASK_COLUMNS)) as append:
 
@@ -439,11 +451,15 @@ def _class_names(explanation: Explanation, names: dict[int, str]) -> list[str]:
     """The label of each object. `names` keeps the labels so far; a second class of the same name gets its id added."""
     for detection in explanation.objects:
         if detection.index not in names:
-            label = _one_line(detection.label) or f"class {detection.index}"
-            if label in names.values():
-                label += f" ({_one_line(detection.wnid or '') or detection.index})"
-            names[detection.index] = label
+            _name_class(names, detection.index, detection.label, detection.wnid)
     return [names[detection.index] for detection in explanation.objects]
+
+
+def _name_class(names: dict[int, str], index: int, label: str, wnid: str | None) -> None:
+    name = _one_line(label) or f"class {index}"
+    if name in names.values():
+        name += f" ({_one_line(wnid or '') or index})"
+    names[index] = name
 
 
 def _numbered(explanation: Explanation) -> Iterator[tuple[int, Detection]]:
