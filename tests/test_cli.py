@@ -591,12 +591,14 @@ def test_characters_without_a_font_are_told_once(deepinside, monkeypatch, tmp_pa
 
     strange = Classifier(Colors(), labels=["\U0010fffd", "b\U0010fffe", "$c$"], size=32, name="colors")
     monkeypatch.setattr("deepinside.networks.sources.load", lambda *arguments, **options: strange)
+    photos = tmp_path / "photos"
+    photos.mkdir()
     for number in range(3):
-        square(tmp_path / f"{number}.png")
+        square(photos / f"{number}.png")
     for command in (("localize",), ("saliency",), ("compare", "--target", "0")):
         name, *options = command
-        status, _, err = deepinside(name, tmp_path, *options, "--out", tmp_path / "out")
-        assert status == 0
+        status, _, err = deepinside(name, photos, *options, "--out", tmp_path / "out")
+        assert status == 0, err
         assert err.startswith("deepinside: no font of this machine has '\\U0010fffd")
         assert err.count("\n") == 1
 
@@ -610,8 +612,8 @@ def test_notes_about_a_photo_and_an_ambiguous_class_are_told(deepinside, monkeyp
     values = np.zeros((30, 40), np.uint16)
     values[6:20, 8:24] = 4000
     Image.fromarray(values).save(tmp_path / "twelve.png")
-    status, _, err = deepinside("localize", tmp_path, "--target", "1", "--out", tmp_path / "out")
-    assert status == 0
+    status, _, err = deepinside("saliency", tmp_path, "--target", "1", "--out", tmp_path / "out")
+    assert status == 0, err
     reading, note = err.splitlines()
     assert reading == f"deepinside: {numbered.labels.reading('1')}"
     assert note.startswith(f"deepinside: {tmp_path / 'twelve.png'}: ")
@@ -664,3 +666,16 @@ def test_mistakes_in_a_run_are_told_before_the_first_photo(deepinside, small, tm
     assert (status, out) == (2, "")
     assert told in complaints
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "labels.csv"]
+
+
+def test_whatever_a_photo_fails_for_its_name_is_told(deepinside, small, tmp_path):
+    square(tmp_path / "square.png")
+    Image.new("RGB", (40, 30), "gray").save(tmp_path / "gray.png")
+    (tmp_path / "empty.png").write_bytes(b"")
+    for command in ("localize", "compare"):
+        status, _, err = deepinside(command, tmp_path, "--target", "red", "--out", tmp_path.parent / "out")
+        assert status == 1
+        told = err.splitlines()
+        assert sum(f"{tmp_path / 'empty.png'}: expected a photo" in line for line in told) == 1
+        assert sum(f"{tmp_path / 'gray.png'}: expected a saliency map" in line for line in told) == 1
+        assert not any("empty.png" in line.partition("empty.png")[2] for line in told), "each once"
