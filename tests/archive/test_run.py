@@ -125,7 +125,7 @@ def test_another_network_or_threshold_needs_another_folder(colors, archive, tmp_
     finish(colors, archive[:1], tmp_path / "run")
     for options, told in (
         ({"min_probability": 0.2}, rf"--min-probability .*\({LEAST}\), got 0.2"), ({"objects": "one"}, "--objects"),
-        ({"preset": "paper"}, "--preset"),
+        ({"preset": "paper"}, r"--preset .*\(best\), got paper;"),
     ):  # fmt: skip
         with pytest.raises(DeepInsideError, match=told):
             finish(colors, archive, tmp_path / "run", **options)

@@ -26,8 +26,10 @@ ABOUT, PARTS, LOCK = "run.json", "parts", ".lock"
 # What two processes that add to one run have to agree on, with the option that says it.
 SAME = {
     "deepinside": "version of deepinside", "model": "--model", "weights": "weights", "preset": "--preset",
-    "objects": "--objects", "min_probability": "--min-probability", "classes": "class names",
+    "objects": "--objects", "min_probability": "--min-probability", "constants": "constants of the preset",
+    "classes": "class names",
 }  # fmt: skip
+LONG = ("constants", "classes")  # which no message repeats
 
 
 @dataclass
@@ -120,7 +122,7 @@ def _check_same(folder: Path, about: dict[str, Any]) -> None:
     before = about_run(folder)
     for name, what in SAME.items():
         if before[name] != about[name]:
-            told = "" if name == "classes" else f" ({before[name]}), got {about[name]}"
+            told = "" if name in LONG else f" ({before[name]}), got {about[name]}"
             raise DeepInsideError(
                 f"{folder}: expected the same {what} as when the run began{told}; name another folder for another run"
             )

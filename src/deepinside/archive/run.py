@@ -25,7 +25,7 @@ from deepinside.core import escape
 from deepinside.core.errors import DeepInsideError
 from deepinside.explanations.explain import FEW_CLASSES, Outcome, explain_chosen, most_objects
 from deepinside.explanations.export import exporting
-from deepinside.explanations.presets import DEFAULT, AnyLocalizer, localizer_of
+from deepinside.explanations.presets import DEFAULT, AnyLocalizer, localizer_of, name_of
 from deepinside.networks.classifier import Classifier
 
 PHOTOS, SECONDS = 256, 10.0  # of a part, at most: what `kill -9` may cost
@@ -146,7 +146,8 @@ def _about(classifier: Classifier, localizer: AnyLocalizer, objects: str, least:
         "torch": torch.__version__,
         "model": classifier.name,
         "weights": classifier.digest(),
-        "preset": repr(localizer),
+        "preset": name_of(localizer),
+        "constants": repr(localizer),
         "objects": objects,
         "min_probability": least,
         "classes": [[labels.name(index), labels.wnid(index)] for index in range(len(labels))],
