@@ -169,6 +169,7 @@ def run_archive(
 
 
 @app.command()
+@options
 def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run, finished or not.")],
     formats: Annotated[

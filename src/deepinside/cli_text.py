@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 from deepinside.core.errors import DeepInsideError
 
 if TYPE_CHECKING:
-    from collections import Counter
-
     from deepinside.archive.run import Begun
     from deepinside.core.progress import Note
     from deepinside.core.results import Detection, Explanation
@@ -119,7 +118,6 @@ def run_text(begun: Begun, failures: int, seconds: float) -> str:
 def reasons_text(reasons: Counter[str]) -> Iterator[str]:
     """The reasons why photos of a run have failed, the most frequent first, and how often others occur.
 
-    >>> from collections import Counter
     >>> list(reasons_text(Counter({"expected a photo": 1200})))
     ['   1,200 failed: expected a photo']
     """
