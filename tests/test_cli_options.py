@@ -162,6 +162,7 @@ def test_options_load_nothing_heavy():
 
 
 def test_what_a_shell_completes_is_what_the_library_knows():
+    from deepinside.archive.run import LEAST
     from deepinside.class_images import ascent, gallery
     from deepinside.explanations import explain, export, presets
     from deepinside.gradients import rectifiers
@@ -172,6 +173,7 @@ def test_what_a_shell_completes_is_what_the_library_knows():
     assert set(cli_options.OBJECTS) == set(explain.OBJECTS)
     assert set(cli_options.RULES) == set(rectifiers.RULES)
     assert set(cli_options.FORMATS) == set(export.FORMATS)
+    assert inspect.signature(COMMANDS["run"]).parameters["min_probability"].default == LEAST
     assert set(cli_options.CLASS_IMAGES) == set(ascent.PRESETS)
     assert set(cli_options.ANIMATIONS) == set(gallery.ANIMATIONS)
     assert set(cli_options.RECIPES) == set(RECIPES)

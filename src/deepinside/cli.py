@@ -514,7 +514,7 @@ class Tally:
         if self.as_json:
             say_json({"path": str(path), "error": str(error)})
         else:
-            complain(error if str(path) in str(error) else f"{path}: {error}")
+            complain(error if str(error).startswith(f"{path}: ") else f"{path}: {error}")
 
 
 def _loaded(network: groups.Network) -> Classifier:

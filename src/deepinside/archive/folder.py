@@ -105,17 +105,14 @@ def part_files(folder: Path) -> list[Path]:
 def part_rows(folder: Path, columns: Sequence[str] | None = None) -> Iterator[list[Row]]:
     """The rows of one part after the other, with these columns; of a file that was asked for again, the last alone."""
     files = part_files(folder)
-    keys = [np.unique(_column(path, "file_key")) for path in files]
     later = np.zeros(0, np.uint64)
-    replaced = []  # of each part, from the last one backwards: what a later part has anew
-    for mine in reversed(keys):
-        replaced.append(np.intersect1d(mine, later))
+    kept = []  # the rows of each part, from the last one backwards, whose file no later part has anew
+    for path in reversed(files):
+        mine = _read(path, ["file_key"])["file_key"].to_numpy()
+        kept.append(~np.isin(mine, later))
         later = np.union1d(later, mine)
-    for path, old in zip(files, reversed(replaced), strict=True):
-        table = _read(path, columns)
-        if len(old):
-            table = table.filter(~np.isin(_column(path, "file_key"), old))
-        yield table.to_pylist()
+    for path, rows in zip(files, reversed(kept), strict=True):
+        yield _read(path, columns).filter(rows).to_pylist()
 
 
 def _check_same(folder: Path, about: dict[str, Any]) -> None:
@@ -132,15 +129,12 @@ def _keys(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """The keys of all photos of a run, and of those whose last try has failed."""
     answered, failed = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
     for path in part_files(folder):
-        keys, has_error = _column(path, "key"), _read(path, ["error"])["error"].is_valid().to_numpy()
+        table = _read(path, ["key", "error"])
+        keys, has_error = table["key"].to_numpy(), table["error"].is_valid().to_numpy()
         answered.append(np.unique(keys[~has_error]))
         failed.append(np.unique(keys[has_error]))
     done = np.unique(np.concatenate(answered))
     return done, np.setdiff1d(np.concatenate(failed), done)
-
-
-def _column(path: Path, name: str) -> np.ndarray:
-    return np.asarray(_read(path, [name])[name].to_numpy())
 
 
 def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:

@@ -23,7 +23,7 @@ from deepinside.archive.records import Row, explanations, key_of, rows_of
 from deepinside.archive.wanted import Wanted
 from deepinside.core import escape
 from deepinside.core.errors import DeepInsideError
-from deepinside.explanations.explain import FEW_CLASSES, Outcome, explain_chosen, most_objects
+from deepinside.explanations.explain import FEW_CLASSES, Outcome, choice_of, explain_chosen, most_objects
 from deepinside.explanations.export import exporting
 from deepinside.explanations.presets import DEFAULT, AnyLocalizer, localizer_of, name_of
 from deepinside.networks.classifier import Classifier
@@ -77,7 +77,8 @@ def running(
         past = opened.done if retry else np.concatenate([opened.done, opened.failed])
         is_left = ~np.isin(np.array([key_of(each) for each in wanted], np.uint64), past)
         left = [each for each, missing in zip(wanted, is_left, strict=True) if missing]
-        choices = ((each.path, partial(_choose, classifier, each.classes, min_probability)) for each in left)
+        likely = partial(_likely, classifier, min_probability)
+        choices = ((each.path, choice_of(classifier, each.classes) if each.classes else likely) for each in left)
         is_few = all(len(each.classes) <= FEW_CLASSES for each in left)
         outcomes = explain_chosen(classifier, choices, localizer, most, is_few)
         with closing(_kept(opened, left, outcomes, min_probability)) as kept:
@@ -128,12 +129,8 @@ def export_run(folder: Path, out: Path, formats: Sequence[str]) -> int:
     return count
 
 
-def _choose(
-    classifier: Classifier, classes: tuple[int, ...], least: float, logits: Float[Tensor, " classes"]
-) -> list[int]:
-    """The classes given, or else the likely ones, the likeliest first; the likeliest alone where none is."""
-    if classes:
-        return list(classes)
+def _likely(classifier: Classifier, least: float, logits: Float[Tensor, " classes"]) -> list[int]:
+    """The classes of at least that probability, the likeliest first; the likeliest alone where there is none."""
     count = int((classifier.posterior(logits) >= least).sum())
     likely: list[int] = logits.topk(min(max(count, 1), FEW_CLASSES)).indices.tolist()
     return likely

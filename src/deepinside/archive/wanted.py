@@ -16,8 +16,9 @@ from deepinside.core.files import distinct_name
 from deepinside.core.images import find_photos
 from deepinside.core.text import is_file, read_table
 from deepinside.data.samples import photo_of
+from deepinside.data.tables import PHOTOS
 
-PHOTO_COLUMNS = ("path", "image", "photo", "file", "filename", "file_name")  # the first one that there is
+PHOTO_COLUMNS = (*PHOTOS, "file", "filename", "file_name")  # the first one that there is
 LABEL_COLUMNS = ("label", "labels", "class")
 TABLES = (".csv", ".tsv", ".parquet")
 TOLD = 3  # unknown labels that a message names
@@ -64,7 +65,8 @@ def _of_table(path: Path, find: Callable[[str], int]) -> Iterator[tuple[Path, Pa
     classes = _classes(path, [label for _, labels in rows for label in labels], find)
     for name, labels in rows:
         photo = photo_of(name, path.parent)
-        yield photo, Path(name) if not Path(name).is_absolute() else Path(photo.name), tuple(classes[x] for x in labels)
+        shown = Path(photo.name) if Path(name).is_absolute() else Path(name)
+        yield photo, shown, tuple(classes[label] for label in labels)
 
 
 def _classes(path: Path, labels: list[str], find: Callable[[str], int]) -> dict[str, int]:
