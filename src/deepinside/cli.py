@@ -139,6 +139,9 @@ def run_archive(
     min_probability: Annotated[
         float, typer.Option(min=0, max=1, help="Of photos without labels, leave out classes that are less likely.")
     ] = 0.1,
+    top: Annotated[
+        int, typer.Option(min=0, help="Look for so many of the likeliest classes as well, with and without labels.")
+    ] = 0,
     retry: Annotated[bool, typer.Option("--retry", help="Try photos again that have failed before.")] = False,
 ) -> None:
     """A whole archive into one folder: stop it at any moment, and the same command goes on where it was.
@@ -158,7 +161,14 @@ def run_archive(
     wanted = wanted_of(sources, classifier.labels.find)
     tally, began = Tally(), perf_counter()
     with running(
-        classifier, wanted, out, preset=localizer, objects=objects, min_probability=min_probability, retry=retry
+        classifier,
+        wanted,
+        out,
+        preset=localizer,
+        objects=objects,
+        min_probability=min_probability,
+        top=top,
+        retry=retry,
     ) as (begun, outcomes):
         for _ in tally.explained(track(outcomes, begun.left, "photos")):
             pass

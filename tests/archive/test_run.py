@@ -16,6 +16,7 @@ from PIL import Image
 
 from deepinside.archive import run as module
 from deepinside.archive.folder import part_files, part_rows
+from deepinside.archive.records import photos_of
 from deepinside.archive.run import LEAST, export_run, running
 from deepinside.archive.wanted import Wanted
 from deepinside.core.errors import DeepInsideError
@@ -69,6 +70,14 @@ def test_a_run_is_what_explain_says_of_each_photo(colors, archive, tmp_path):
             (each.index, *each.box.as_tuple()) for each in told
         ]
         assert [row["probability"] for row in mine] == pytest.approx([each.probability for each in told])
+
+
+def test_the_likeliest_classes_are_looked_for_beside_labels(colors, archive, tmp_path):
+    wanted = [Wanted(archive[0].path, archive[0].name, (2,)), archive[1]]
+    finish(colors, wanted, tmp_path / "run", top=2)
+    for photo in photos_of(rows_in(tmp_path / "run")):
+        found, given = {row["class"] for row in photo}, {row["class"] for row in photo if row["given"]}
+        assert (found, given) == ({*photo[0]["top"][:2], *given}, {2} if photo[0]["photo"] == "0.png" else set())
 
 
 def test_labels_decide_what_is_looked_for(colors, archive, tmp_path):

@@ -26,8 +26,8 @@ ABOUT, PARTS, LOCK = "run.json", "parts", ".lock"
 # What two processes that add to one run have to agree on, with the option that says it.
 SAME = {
     "deepinside": "version of deepinside", "model": "--model", "weights": "weights", "preset": "--preset",
-    "objects": "--objects", "min_probability": "--min-probability", "constants": "constants of the preset",
-    "classes": "class names",
+    "objects": "--objects", "min_probability": "--min-probability", "top": "--top",
+    "constants": "constants of the preset", "classes": "class names",
 }  # fmt: skip
 LONG = ("constants", "classes")  # which no message repeats
 

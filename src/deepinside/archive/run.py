@@ -23,7 +23,7 @@ from deepinside.archive.records import Row, explanations, key_of, rows_of
 from deepinside.archive.wanted import Wanted
 from deepinside.core import escape
 from deepinside.core.errors import DeepInsideError
-from deepinside.explanations.explain import FEW_CLASSES, Outcome, choice_of, explain_chosen, most_objects
+from deepinside.explanations.explain import FEW_CLASSES, Outcome, explain_chosen, most_objects
 from deepinside.explanations.export import exporting
 from deepinside.explanations.presets import DEFAULT, AnyLocalizer, localizer_of, name_of
 from deepinside.networks.classifier import Classifier
@@ -50,6 +50,7 @@ def running(
     preset: str | AnyLocalizer = DEFAULT,
     objects: str = "all",
     min_probability: float = LEAST,
+    top: int = 0,
     retry: bool = False,
 ) -> Iterator[tuple[Begun, Iterator[Outcome]]]:
     """Explain all photos into a folder, or go on with the run in it: what it has before it, and the outcomes to come.
@@ -65,6 +66,7 @@ def running(
         preset: how objects are found.
         objects: which objects of a class, `"all"` or `"one"`.
         min_probability: in [0, 1]; of a photo without labels, classes that are less likely are left out.
+        top: so many of the likeliest classes of every photo are looked for in any case, also beside its labels.
         retry: whether photos that have failed before are tried again.
 
     Raises `DeepInsideError` as `opened_run` does, for options out of their range, and where the disk is full.
@@ -72,28 +74,27 @@ def running(
     localizer, most = localizer_of(preset), most_objects(objects)
     if not 0 <= min_probability <= 1:
         raise DeepInsideError(f"expected a probability between 0 and 1 as the smallest, got {min_probability}")
-    about = _about(classifier, localizer, objects, min_probability)
+    about = _about(classifier, localizer, objects, min_probability) | {"top": top}
     with opened_run(folder, about) as opened:
         past = opened.done if retry else np.concatenate([opened.done, opened.failed])
         is_left = ~np.isin(np.array([key_of(each) for each in wanted], np.uint64), past)
         left = [each for each, missing in zip(wanted, is_left, strict=True) if missing]
-        likely = partial(_likely, classifier, min_probability)
-        choices = ((each.path, choice_of(classifier, each.classes) if each.classes else likely) for each in left)
-        is_few = all(len(each.classes) <= FEW_CLASSES for each in left)
+        choices = ((each.path, partial(_chosen, classifier, each.classes, min_probability, top)) for each in left)
+        is_few = all(len(each.classes) + top <= FEW_CLASSES for each in left)
         outcomes = explain_chosen(classifier, choices, localizer, most, is_few)
-        with closing(_kept(opened, left, outcomes, min_probability)) as kept:
+        with closing(_kept(opened, left, outcomes, min_probability, top)) as kept:
             yield Begun(len(opened.done), len(opened.failed), len(left)), kept
 
 
 def _kept(
-    opened: RunFolder, left: Sequence[Wanted], outcomes: Iterator[Outcome], least: float
+    opened: RunFolder, left: Sequence[Wanted], outcomes: Iterator[Outcome], least: float, top: int
 ) -> Generator[Outcome, None, None]:
     """The outcomes, written in parts on the way, and the last part at the end of any kind."""
     rows: list[Row] = []
     count, began = 0, monotonic()
     try:
         for each, outcome in zip(left, outcomes, strict=True):
-            rows += rows_of(each, outcome, least)
+            rows += rows_of(each, outcome, least, top)
             count += 1
             if count >= PHOTOS or monotonic() > began + SECONDS:
                 written, rows = rows, []
@@ -123,17 +124,22 @@ def export_run(folder: Path, out: Path, formats: Sequence[str]) -> int:
     count = 0
     with exporting(out, formats, [(name, wnid) for name, wnid in about["classes"]]) as add:
         for rows in part_rows(folder):
-            for path, name, explanation in explanations(rows, about["model"], about["preset"]):
+            for path, name, explanation in explanations(rows, about):
                 add(path, name, explanation)
                 count += 1
     return count
 
 
-def _likely(classifier: Classifier, least: float, logits: Float[Tensor, " classes"]) -> list[int]:
-    """The classes of at least that probability, the likeliest first; the likeliest alone where there is none."""
-    count = int((classifier.posterior(logits) >= least).sum())
-    likely: list[int] = logits.topk(min(max(count, 1), FEW_CLASSES)).indices.tolist()
-    return likely
+def _chosen(
+    classifier: Classifier, given: Sequence[int], least: float, top: int, logits: Float[Tensor, " classes"]
+) -> list[int]:
+    """The classes of a photo to look for: those given, or else the likely ones, and the `top` likeliest.
+
+    Where there are none, the likeliest stands for what the photo shows.
+    """
+    likely = 0 if given else int((classifier.posterior(logits) >= least).sum())
+    count = min(max(likely, top, 0 if given else 1), FEW_CLASSES)
+    return list(dict.fromkeys([*given, *logits.topk(min(count, len(logits))).indices.tolist()]))
 
 
 def _about(classifier: Classifier, localizer: AnyLocalizer, objects: str, least: float) -> dict[str, Any]:

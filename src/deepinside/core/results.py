@@ -46,7 +46,7 @@ class Detection:
     `score` is the logit of the class, and `probability` what the classifier makes of it, as
     `Explanation.probabilities` says: both are of the photo, and the same for all objects of the class. `map` is the
     saliency on the grid of `frame`, 0 or more. `saliency`, `mask` and `box` are in photo pixels; `box` is the bounding
-    box of `mask`.
+    box of `mask`. `whole` is the map of the class in the whole photo, where the object has one of its own.
     """
 
     index: int
@@ -57,6 +57,12 @@ class Detection:
     frame: Frame
     map: Float[np.ndarray, "height width"]
     segmentation: Segmentation | None
+    whole: Saliency | None = None
+
+    @property
+    def of_class(self) -> Saliency:
+        """The map of the class in the whole photo, the same for all objects of the class."""
+        return self.whole or Saliency(self.frame, self.map)
 
     @property
     def saliency(self) -> Float[np.ndarray, "rows columns"]:
@@ -87,6 +93,16 @@ class Detection:
         return self.segmentation
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """A class of the network, its name, its logit, and its probability in [0, 1]."""
+
+    index: int
+    label: str
+    score: float
+    probability: float
+
+
 class About(NamedTuple):
     """How something was found, in the words of captions: what the maps are, and what the probabilities are of."""
 
@@ -105,7 +121,9 @@ class Explanation:
     `width` and `height` are those of the photo in pixels.
 
     `probabilities` says how logits became probabilities: by `"softmax"`, so that those of all classes sum to one, or
-    by `"sigmoid"`, each on its own. `about` is what the localizer says of itself.
+    by `"sigmoid"`, each on its own. `about` is what the localizer says of itself. `predictions` are the likeliest
+    classes of the photo, whatever classes were asked for. `review` is the probability, in [0, 1], that a person has to
+    change something; None where nobody has estimated it.
     """
 
     name: str
@@ -116,6 +134,8 @@ class Explanation:
     objects: tuple[Detection, ...]
     probabilities: str = "softmax"
     about: About = NOTHING_SAID
+    predictions: tuple[Prediction, ...] = ()
+    review: float | None = None
 
     @property
     def by_class(self) -> tuple[tuple[Detection, ...], ...]:

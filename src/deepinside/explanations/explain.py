@@ -21,7 +21,7 @@ from torch import Tensor
 
 from deepinside.core.errors import DeepInsideError, named
 from deepinside.core.images import Photo, as_photo, pixel_count, read
-from deepinside.core.results import Detection, Explanation, Saliency, Segmentation
+from deepinside.core.results import Detection, Explanation, Prediction, Saliency, Segmentation
 from deepinside.core.threads import in_batches
 from deepinside.explanations.localizer import Choice, Seen, Views, is_flat, whole_view
 from deepinside.explanations.presets import DEFAULT, AnyLocalizer, localizer_of, name_of
@@ -36,6 +36,7 @@ BATCH = 4
 MOST_PIXELS = 400_000_000  # of all photos in memory, of 4 bytes each; one photo alone may have 179 million
 # Classes of one photo, each with a map and a mask: with more, and several photos at once, they would fill the memory.
 MOST_CLASSES, FEW_CLASSES = 1000, 50
+PREDICTIONS = 5  # likeliest classes of a photo that an explanation tells, as in ILSVRC's top-5 error
 # Which objects of each class are kept -> at most how many; None for all that the localizer finds.
 OBJECTS: Mapping[str, int | None] = MappingProxyType({"one": 1, "all": None})
 
@@ -198,11 +199,13 @@ def detections(
             wnid=classifier.labels.wnid(index),
             score=seen.logits[index].item(),
             probability=probabilities[index].item(),
-            **_map_of(seen, k, segmentation)._asdict(),
+            **(own or Saliency(seen.frame, seen.maps[k]))._asdict(),
             segmentation=segmentation,
+            whole=Saliency(seen.frame, seen.maps[k]) if own else None,
         )
         for k, index in enumerate(seen.classes)
         for segmentation in ((None,) if most == 0 else segmentations(localizer, seen, k, others)[:most])
+        for own in [segmentation.own if segmentation else None]
     )
 
 
@@ -211,18 +214,18 @@ def segmentations(localizer: AnyLocalizer, seen: Seen, k: int, others: bool) -> 
     return (whole_view(seen.frame),) if others and is_flat(seen.maps[k]) else localizer.segment(seen, k)
 
 
-def _map_of(seen: Seen, k: int, found: Segmentation | None) -> Saliency:
-    """The map of an object, or else the one of its class."""
-    return found.own if found and found.own else Saliency(seen.frame, seen.maps[k])
-
-
 def _explanation(
     classifier: Classifier, localizer: AnyLocalizer, photo: Photo, seen: Seen, most: int | None
 ) -> Explanation:
     found = detections(classifier, localizer, seen, most)
     link = classifier.link(len(seen.logits))
+    probabilities = classifier.posterior(seen.logits)
+    likeliest = seen.logits.topk(min(PREDICTIONS, len(seen.logits))).indices.tolist()
+    name, values = classifier.labels.name, seen.logits
+    predictions = tuple(Prediction(i, name(i), values[i].item(), probabilities[i].item()) for i in likeliest)
+    size = (photo.width, photo.height)
     return Explanation(
-        photo.name, photo.width, photo.height, classifier.name, name_of(localizer), found, link, localizer.about
+        photo.name, *size, classifier.name, name_of(localizer), found, link, localizer.about, predictions
     )
 
 
