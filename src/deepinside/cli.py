@@ -128,7 +128,11 @@ def localize(
 def run_archive(
     sources: Annotated[
         list[Path],
-        typer.Argument(metavar="INPUT", help="Photos, folders, or tables (.csv, .tsv, .parquet) with path and label."),
+        typer.Argument(
+            metavar="INPUT",
+            help="Photos, folders, 'patterns/**/*.jpg', .tar shards, tables with path and label (.csv, .tsv, .parquet, "
+            ".jsonl) or lists (.txt).",
+        ),
     ],
     network: groups.Network,
     out: Annotated[
@@ -142,6 +146,9 @@ def run_archive(
     top: Annotated[
         int, typer.Option(min=0, help="Look for so many of the likeliest classes as well, with and without labels.")
     ] = 0,
+    folder_labels: Annotated[
+        bool, typer.Option("--folder-labels", help="The folder of a photo names its class.")
+    ] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Try photos again that have failed before.")] = False,
 ) -> None:
     """A whole archive into one folder: stop it at any moment, and the same command goes on where it was.
@@ -158,7 +165,7 @@ def run_archive(
     most_objects(objects)
     check_writable_folder(out)
     classifier, _ = _ready(network)
-    wanted = wanted_of(sources, classifier.labels.find)
+    wanted = wanted_of(sources, classifier.labels.find, folder_labels=folder_labels)
     tally, began = Tally(), perf_counter()
     with running(
         classifier,

@@ -36,7 +36,7 @@ def through_parquet(rows):
 
 
 def test_rows_give_the_explanation_back(colors, square):
-    wanted = Wanted(square, Path("in/square.png"), (0, 2))
+    wanted = Wanted.named(square, Path("in/square.png"), (0, 2))
     outcome = outcome_of(colors, square, targets=[0, 2])
     rows = through_parquet(rows_of(wanted, outcome, 0.0))
     ((path, name, found),) = explanations(rows, ABOUT)
@@ -59,7 +59,7 @@ def test_a_row_has_the_box_and_mask_that_any_reader_of_coco_understands(colors, 
     from pycocotools import mask as rle
 
     outcome = outcome_of(colors, square, targets=[0])
-    row = through_parquet(rows_of(Wanted(square, Path("a.png"), (0,)), outcome, 0.0))[0]
+    row = through_parquet(rows_of(Wanted.named(square, Path("a.png"), (0,)), outcome, 0.0))[0]
     mask = rle.decode({"size": [row["height"], row["width"]], "counts": row["mask"].encode()})
     ys, xs = np.nonzero(mask)
     assert (row["x0"], row["y0"], row["x1"], row["y1"]) == (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
@@ -70,11 +70,11 @@ def test_unlikely_classes_are_left_out_of_a_photo_without_labels(colors, square)
     outcome = outcome_of(colors, square, top=3)
     most = max(each.probability for each in outcome.explanation.objects)
     classes = {each.index for each in outcome.explanation.objects}
-    rows = rows_of(Wanted(square, Path("a.png")), outcome, most)
+    rows = rows_of(Wanted.named(square, Path("a.png")), outcome, most)
     assert [row["class"] for row in rows] == [max(outcome.explanation.objects, key=lambda x: x.probability).index]
-    labeled = rows_of(Wanted(square, Path("a.png"), tuple(classes)), outcome, most)
+    labeled = rows_of(Wanted.named(square, Path("a.png"), tuple(classes)), outcome, most)
     assert {row["class"] for row in labeled} == classes
-    (nothing,) = through_parquet(rows_of(Wanted(square, Path("a.png")), outcome, 1.0))
+    (nothing,) = through_parquet(rows_of(Wanted.named(square, Path("a.png")), outcome, 1.0))
     assert nothing["class"] is None
     ((_, _, found),) = explanations([nothing], ABOUT)
     assert (found.objects, found.width) == ((), 40)
@@ -82,7 +82,7 @@ def test_unlikely_classes_are_left_out_of_a_photo_without_labels(colors, square)
 
 def test_a_photo_that_failed_is_a_row_with_its_reason_and_no_explanation(tmp_path):
     outcome = Outcome(tmp_path / "a.png", error=DeepInsideError("a.png: expected a photo"))
-    rows = through_parquet(rows_of(Wanted(tmp_path / "a.png", Path("a.png")), outcome, 0.1))
+    rows = through_parquet(rows_of(Wanted.named(tmp_path / "a.png", Path("a.png")), outcome, 0.1))
     assert [row["error"] for row in rows] == ["a.png: expected a photo"]
     assert list(explanations(rows, ABOUT)) == []
 
@@ -90,7 +90,7 @@ def test_a_photo_that_failed_is_a_row_with_its_reason_and_no_explanation(tmp_pat
 def test_names_that_are_not_utf8_lead_back_to_their_file(colors, square):
     odd = square.parent / os.fsdecode(b"caf\xe9.png")
     square.rename(odd)
-    rows = through_parquet(rows_of(Wanted(odd, Path(odd.name)), outcome_of(colors, odd), 0.0))
+    rows = through_parquet(rows_of(Wanted.named(odd, Path(odd.name)), outcome_of(colors, odd), 0.0))
     ((path, name, _),) = list(explanations(rows, ABOUT))
     assert path == odd
     assert str(name) == r"caf\xe9.png"
@@ -98,11 +98,11 @@ def test_names_that_are_not_utf8_lead_back_to_their_file(colors, square):
 
 def test_a_key_tells_files_and_classes_apart():
     keys = {
-        key_of(Wanted(Path(name), Path("x"), classes))
+        key_of(Wanted.named(Path(name), Path("x"), classes))
         for name in ("a.png", "b.png", "a.png/") for classes in ((), (1,), (1, 2), (12,))
     }  # fmt: skip
     assert len(keys) == 8, "a slash at the end does not count"
-    assert key_of(Wanted(Path("a"), Path("x"), (2, 1))) == key_of(Wanted(Path("a").absolute(), Path("y"), (1, 2)))
+    assert key_of(Wanted.named(Path("a"), Path("x"), (2, 1))) == key_of(Wanted(Path("a").absolute(), Path("y"), (1, 2)))
 
 
 def test_a_small_map_is_the_mean_of_a_fine_one_in_each_cell():

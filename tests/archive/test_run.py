@@ -35,7 +35,7 @@ def archive(tmp_path):
         image.save(tmp_path / f"{number}.png")
     (tmp_path / "3.png").write_bytes(b"")
     (tmp_path / "7.png").write_bytes((tmp_path / "7.png").read_bytes()[:60])
-    return [Wanted(tmp_path / f"{number}.png", Path(f"{number}.png")) for number in range(9)]
+    return [Wanted.named(tmp_path / f"{number}.png", Path(f"{number}.png")) for number in range(9)]
 
 
 def rows_in(folder):
@@ -73,7 +73,7 @@ def test_a_run_is_what_explain_says_of_each_photo(colors, archive, tmp_path):
 
 
 def test_the_likeliest_classes_are_looked_for_beside_labels(colors, archive, tmp_path):
-    wanted = [Wanted(archive[0].path, archive[0].name, (2,)), archive[1]]
+    wanted = [Wanted.named(archive[0].path, archive[0].name, (2,)), archive[1]]
     finish(colors, wanted, tmp_path / "run", top=2)
     for photo in photos_of(rows_in(tmp_path / "run")):
         found, given = {row["class"] for row in photo}, {row["class"] for row in photo if row["given"]}
@@ -81,7 +81,7 @@ def test_the_likeliest_classes_are_looked_for_beside_labels(colors, archive, tmp
 
 
 def test_labels_decide_what_is_looked_for(colors, archive, tmp_path):
-    wanted = [Wanted(each.path, each.name, (2, 0)) for each in archive[:3]]
+    wanted = [Wanted.named(each.path, each.name, (2, 0)) for each in archive[:3]]
     finish(colors, wanted, tmp_path / "run")
     classes = {}
     for row in rows_in(tmp_path / "run"):
@@ -160,7 +160,7 @@ def test_exports_hold_what_the_run_found(colors, archive, tmp_path):
 
 
 def test_annotators_can_choose_every_class_of_the_network(colors, archive, tmp_path):
-    wanted = [Wanted(each.path, each.name, (2,)) for each in archive[:2]]
+    wanted = [Wanted.named(each.path, each.name, (2,)) for each in archive[:2]]
     finish(colors, wanted, tmp_path / "run")
     export_run(tmp_path / "run", tmp_path / "out", ["labelstudio", "coco", "yolo"])
     config = ElementTree.parse(tmp_path / "out" / "labelstudio" / "config.xml")

@@ -1,132 +1,139 @@
 """What a run is asked for: photos, alone or with the classes that somebody has given them.
 
-A source is a photo, a folder of photos, or a table, `.csv`, `.tsv` or `.parquet`, with a photo and perhaps a label in
-each row. A photo may have several rows, or several labels in one, separated by semicolons.
+A source is a photo, a folder of photos, a pattern such as `photos/**/*.jpg`, a tar archive, a table or a list.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import glob
+import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
+from typing import TypeAlias
 
-from deepinside.core.errors import DeepInsideError, brief
+from deepinside.archive.tables import find_labels, is_table, metadata_tables, rows_of_table
+from deepinside.core.errors import DeepInsideError
 from deepinside.core.files import distinct_name
+from deepinside.core.formats import is_picture_name
 from deepinside.core.images import find_photos
-from deepinside.core.text import is_file, read_table
-from deepinside.data.samples import photo_of
-from deepinside.data.tables import PHOTOS
+from deepinside.core.shards import content, is_shard, read_shard
 
-PHOTO_COLUMNS = (*PHOTOS, "file", "filename", "file_name")  # the first one that there is
-LABEL_COLUMNS = ("label", "labels", "class")
-TABLES = (".csv", ".tsv", ".parquet")
-TOLD = 3  # unknown labels that a message names
+Found: TypeAlias = Iterable[tuple[Path, Path, tuple[int, ...]]]  # photo, name, classes
+Find: TypeAlias = Callable[[str], int]
+CLASS_SUFFIX = ".cls"  # of the member that holds the class of a sample, in WebDataset's shards
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Wanted:
-    """A photo file, its name for the files that are written, and the classes to look for; none for the likeliest."""
+    """A photo file, its name for the files that are written, and the classes to look for; none for the likeliest.
 
-    path: Path
-    name: Path
+    The name is the end of the file's path from `start` on, unless it is an `alias`: of millions of photos, each path
+    is in memory once.
+    """
+
+    file: str
+    start: int
     classes: tuple[int, ...] = ()
+    alias: str | None = None
+
+    @classmethod
+    def named(cls, path: Path, name: Path, classes: tuple[int, ...] = ()) -> Wanted:
+        """A photo with a name.
+
+        >>> Wanted.named(Path("cats/in/tom.jpg"), Path("in/tom.jpg"))
+        Wanted(file='cats/in/tom.jpg', start=5, classes=(), alias=None)
+        """
+        file, end = str(path), str(name)
+        if file.endswith(end):
+            return cls(file, len(file) - len(end), classes)
+        return cls(file, 0, classes, end)
+
+    @property
+    def path(self) -> Path:
+        """Of the photo."""
+        return Path(self.file)
+
+    @property
+    def name(self) -> Path:
+        """A relative path, which no other photo of the run has, whatever its suffix."""
+        return Path(self.file[self.start :] if self.alias is None else self.alias)
 
 
-def wanted_of(sources: Iterable[Path], find: Callable[[str], int]) -> list[Wanted]:
+def wanted_of(sources: Iterable[Path], find: Find, *, folder_labels: bool = False) -> list[Wanted]:
     """All photos of the sources, each once, in their order.
 
     Args:
-        sources: photos, folders and tables.
+        sources: photos, folders, patterns, tar archives, tables and lists. A folder with a `metadata` table, as Hugging
+            Face's `imagefolder` has it, is that table.
         find: the class of a label, such as `classifier.labels.find`; raises `DeepInsideError` for an unknown one.
+        folder_labels: whether the folder of a photo is its label, in folders and archives.
 
-    Raises `DeepInsideError` for a folder or a table without photos, a table that cannot be read, and labels that are
-    none of the network's.
+    Raises `DeepInsideError` for a folder, pattern, archive or table without photos, a table that cannot be read, and
+    labels that are none of the network's.
     """
-    found: dict[Path, tuple[Path, dict[int, None]]] = {}
-    for source in sources:
-        if source.suffix.lower() in TABLES and is_file(source):
-            pairs = _of_table(source, find)
-        else:
-            pairs = ((path, name, ()) for path, name in find_photos([source]))
-        for path, name, classes in pairs:
-            found.setdefault(path, (name, {}))[1].update(dict.fromkeys(classes))
-    taken: set[str] = set()
-    return [
-        Wanted(path, distinct_name(name, taken, with_suffix=False), tuple(classes))
-        for path, (name, classes) in found.items()
-    ]
+    found: dict[str, Wanted] = {}
+    taken: set[int] = set()
+    for source in chain.from_iterable(map(_matches, sources)):
+        for path, name, classes in _photos(source, find, folder_labels):
+            before = found.get(str(path))
+            if before is None:
+                new = Wanted.named(path, distinct_name(name, taken, with_suffix=False), classes)
+                found[new.file] = new
+            elif not set(classes) <= set(before.classes):
+                found[before.file] = replace(before, classes=tuple(dict.fromkeys([*before.classes, *classes])))
+    return list(found.values())
 
 
-def _of_table(path: Path, find: Callable[[str], int]) -> Iterator[tuple[Path, Path, tuple[int, ...]]]:
-    rows = list(_parquet(path) if path.suffix.lower() == ".parquet" else _text(path))
-    if not rows:
-        raise DeepInsideError(f"{path}: expected a table with a photo in each row, found no rows")
-    classes = _classes(path, [label for _, labels in rows for label in labels], find)
-    for name, labels in rows:
-        photo = photo_of(name, path.parent)
-        shown = Path(photo.name) if Path(name).is_absolute() else Path(name)
-        yield photo, shown, tuple(classes[label] for label in labels)
+def _matches(source: Path) -> list[Path]:
+    """The source itself, or what a pattern stands for."""
+    pattern = str(source)
+    if not glob.has_magic(pattern) or os.path.lexists(source):
+        return [source]
+    matches = sorted(Path(each) for each in glob.iglob(pattern, recursive=True))
+    if not matches:
+        raise DeepInsideError(f"{pattern}: expected a pattern of photos, found no file that it fits")
+    return matches
 
 
-def _classes(path: Path, labels: list[str], find: Callable[[str], int]) -> dict[str, int]:
-    """The class of each label. Raises `DeepInsideError` with the most frequent unknown ones."""
-    known, unknown = {}, {}
-    for label in dict.fromkeys(labels):
-        try:
-            known[label] = find(label)
-        except DeepInsideError as error:
-            unknown[label] = error
-    if unknown:
-        often = [label for label, _ in Counter(label for label in labels if label in unknown).most_common(TOLD)]
-        raise DeepInsideError(
-            f"{path}: expected labels that are classes of the network; {len(unknown)} of {len(known) + len(unknown)} "
-            f"are not: {', '.join(map(repr, often))}{', ...' if len(unknown) > TOLD else ''} ({unknown[often[0]]})"
-        )
-    return known
+def _photos(source: Path, find: Find, folder_labels: bool) -> Found:
+    if is_table(source):
+        return rows_of_table(source, find)
+    if tables := metadata_tables(source):
+        return chain.from_iterable(rows_of_table(table, find, root=source) for table in tables)
+    inside = _of_shard(source, find) if is_shard(source) else ((*each, ()) for each in find_photos([source]))
+    return _with_folders(source, inside, find) if folder_labels else inside
 
 
-def _text(path: Path) -> Iterator[tuple[str, list[str]]]:
-    table = read_table(path, {*PHOTO_COLUMNS, *LABEL_COLUMNS})
-    photo, label = _columns(path, table.columns)
-    for row in table.rows:
-        if row.complaint or not row.get(photo):
-            raise DeepInsideError(f"{path}, line {row.line}: {row.complaint or 'expected a photo, found none'}")
-        labels = _several(row.get(label)) if label else []
-        if label and not labels:
-            raise DeepInsideError(f"{path}, line {row.line}: expected a label, found none")
-        yield row.get(photo), labels
+def _of_shard(shard: Path, find: Find) -> Found:
+    """The photos of an archive; one that is damaged is itself a photo that cannot be read."""
+    members, error = read_shard(shard)
+    names = [name for name in members if _is_photo(name)]
+    if not names and not error:
+        raise DeepInsideError(f"{shard}: expected a tar archive with photos, found none")
+    labels = {name: _label(shard, name, members) for name in names}
+    classes = find_labels(shard, filter(None, labels.values()), find)
+    for name, label in labels.items():
+        yield shard / name, Path(shard.stem, name), (classes[label],) if label else ()
+    if error:
+        yield shard, Path(shard.name), ()
 
 
-def _parquet(path: Path) -> Iterator[tuple[str, list[str]]]:
-    from pyarrow import ArrowException, parquet
+def _label(shard: Path, name: str, members: Iterable[str]) -> str | None:
+    """What stands in the member of the same sample, whose name is the same up to its first dot."""
 
-    try:
-        names = parquet.read_schema(path).names
-        photo, label = _columns(path, names)
-        table = parquet.read_table(path, columns=[photo, *([label] if label else [])])
-    except (ArrowException, OSError) as error:
-        raise DeepInsideError(f"{path}: expected a Parquet table ({brief(error)})") from None
-    for number, row in enumerate(table.to_pylist(), start=1):
-        if not isinstance(row[photo], str) or not row[photo]:
-            raise DeepInsideError(f"{path}, row {number}: expected the path of a photo, got {row[photo]!r}")
-        given = row[label] if label else []
-        labels = [str(each) for each in given] if isinstance(given, list) else _several(str(given or ""))
-        if label and not labels:
-            raise DeepInsideError(f"{path}, row {number}: expected a label, found none")
-        yield row[photo], labels
+    folder, _, last = name.rpartition("/")
+    beside = f"{folder}/{last.partition('.')[0]}{CLASS_SUFFIX}".lstrip("/")
+    return content(shard / beside, shard).decode(errors="replace").strip() or None if beside in members else None
 
 
-def _columns(path: Path, names: Iterable[str]) -> tuple[str, str | None]:
-    """The column of the photo and that of the label, if there is one."""
-    names = list(names)
-    photo, label = (next((name for name in known if name in names), None) for known in (PHOTO_COLUMNS, LABEL_COLUMNS))
-    if photo is None:
-        raise DeepInsideError(
-            f"{path}: expected a column with the photos ({', '.join(PHOTO_COLUMNS)}), found {', '.join(names[:12])}"
-        )
-    return photo, label
+def _is_photo(member: str) -> bool:
+    return is_picture_name(member) and not any(part.startswith(".") for part in Path(member).parts)
 
 
-def _several(text: str) -> list[str]:
-    return [label for each in text.split(";") if (label := each.strip())]
+def _with_folders(source: Path, photos: Found, find: Find) -> Iterator[tuple[Path, Path, tuple[int, ...]]]:
+    """Each photo with the class that its folder names."""
+    named = [(path, name, path.parent.name) for path, name, _ in photos]
+    classes = find_labels(source, (label for *_, label in named), find)
+    return ((path, name, (classes[label],)) for path, name, label in named)

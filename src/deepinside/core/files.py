@@ -103,7 +103,7 @@ def shortened(name: str, limit: int) -> str:
     return sha256(raw).hexdigest()[:12] + raw[12 - limit :].decode(errors="ignore")
 
 
-def distinct_name(name: Path, taken: set[str], *, with_suffix: bool = True) -> Path:
+def distinct_name(name: Path, taken: set[int], *, with_suffix: bool = True) -> Path:
     """The name itself, or with a number added where another name in `taken` would be the same file.
 
     Names are compared as the strictest file systems do: upper and lower case are equal, and so are composed and
@@ -111,11 +111,11 @@ def distinct_name(name: Path, taken: set[str], *, with_suffix: bool = True) -> P
 
     Args:
         name: a relative path.
-        taken: keys of the names that were given out so far; the new one is added.
+        taken: digests of the names that were given out so far; the new one is added.
         with_suffix: whether names that differ in their suffix alone are different. Pass False where other files, such
             as `tabby-map.png`, are named after the stem.
 
-    >>> taken: set[str] = set()
+    >>> taken: set[int] = set()
     >>> [distinct_name(Path(name), taken).as_posix() for name in ("cats/tom.png", "Cats/Tom.png", "cats/tom.jpg")]
     ['cats/tom.png', 'Cats/Tom-2.png', 'cats/tom.jpg']
     """
@@ -127,8 +127,9 @@ def distinct_name(name: Path, taken: set[str], *, with_suffix: bool = True) -> P
     return unique
 
 
-def _key(name: Path) -> str:
-    return unicodedata.normalize("NFC", name.as_posix()).casefold()
+def _key(name: Path) -> int:
+    """64 bits of a name: names may be millions, and two that are equal by chance get a number as well."""
+    return hash(unicodedata.normalize("NFC", name.as_posix()).casefold())
 
 
 @lru_cache(maxsize=1024)

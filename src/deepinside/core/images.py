@@ -34,6 +34,7 @@ from deepinside.core.photos import (
     usual_window,
     without_other_bands,
 )
+from deepinside.core.shards import content, is_shard, read_shard, shard_of
 from deepinside.core.text import is_file
 
 if TYPE_CHECKING:
@@ -50,10 +51,18 @@ MOST_LIKELY_SIDE = 16  # a photo is at least so wide and high, if its channels m
 def read(path: str | os.PathLike[str]) -> Photo:
     """Read a photo: first frame, EXIF orientation applied, transparency composited on white, 8-bit RGB.
 
+    A path may go through a tar archive: `shard.tar/cat/tom.jpg`.
+
     Raises `DeepInsideError` for a file that is missing, empty, truncated or not of a declared format, for one whose
     header declares more pixels than Pillow's decompression-bomb limit (about 179 million), and for pipes and devices.
     """
     path = Path(path)
+    if (shard := shard_of(path)) is not None:
+        return read_bytes(content(path, shard), str(path))
+    if is_shard(path):
+        raise DeepInsideError(
+            f"{path}: {read_shard(path).error or 'expected a photo, got an archive; name its members'}"
+        )
     check_regular(path)
     return _decoded(path, str(path))
 
@@ -74,8 +83,13 @@ def pixel_count(path: str | os.PathLike[str]) -> int:
     (24, 0)
     """
     try:
-        check_regular(Path(path))
-        with opened(Path(path)) as image:
+        path = Path(path)
+        if (shard := shard_of(path)) is not None:
+            source: Path | BytesIO = BytesIO(content(path, shard))
+        else:
+            check_regular(path)
+            source = path
+        with opened(source) as image:
             return image.width * image.height
     except Exception:  # of decoders, which raise anything; `read` tells it
         return 0
@@ -220,7 +234,7 @@ def find_photos(sources: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, P
                 f"{source}: expected a folder with photos ({', '.join(sorted(suffixes()))}), found none"
             )
         found += [(path, path.relative_to(source)) for path in inside]
-    taken: set[str] = set()
+    taken: set[int] = set()
     return [(path, distinct_name(name, taken, with_suffix=False)) for path, name in found]
 
 

@@ -133,7 +133,7 @@ def coco(folder: Path, known: Names) -> Iterator[Add]:
     """
     images: list[str] = []
     names = dict(known)
-    taken: set[str] = set()
+    taken: set[int] = set()
     written = 0
     head = '{"info": {"description": "Boxes and masks by deepinside"}, "licenses": [], "annotations": ['
 
@@ -177,7 +177,7 @@ def voc(folder: Path, known: Names) -> Iterator[Add]:
     """
     root = folder / "VOCdevkit" / "VOC2012"
     names = dict(known)
-    taken: set[str] = set()
+    taken: set[int] = set()
     sets = _subfolder(root / "ImageSets" / "Main")
     annotations, images = _subfolder(root / "Annotations"), _subfolder(root / "JPEGImages")
     with growing(sets / "train.txt", "") as train, growing(sets / "trainval.txt", "") as trainval:
@@ -204,7 +204,7 @@ def yolo(folder: Path, known: Names) -> Iterator[Add]:
     """
     names = dict(known)
     numbers = {index: index for index in known}
-    taken: set[str] = set()
+    taken: set[int] = set()
     labels, images = _subfolder(folder / "labels"), _subfolder(folder / "images")
 
     def describe() -> None:
@@ -273,7 +273,7 @@ def masks(folder: Path, known: Names) -> Iterator[Add]:
     `NAME-CLASS-2.png`, and so on. The folders are those of the photos.
     """
     names = dict(known)
-    taken: set[str] = set()
+    taken: set[int] = set()
     with growing(folder / "index.csv", _csv_row(MASK_COLUMNS)) as append:
 
         def add(photo: Path, name: Path, explanation: Explanation) -> None:
