@@ -28,6 +28,7 @@ from deepinside.core.errors import DeepInsideError, check_writable, check_writab
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from deepinside.archive.stages import Answer
     from deepinside.core.images import Photo
     from deepinside.core.results import Explanation
     from deepinside.explanations.compare import Comparison
@@ -135,6 +136,7 @@ def run_archive(
         ),
     ],
     network: groups.Network,
+    engine: groups.Engine,
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="The folder of the run; a run that is in it is continued.")
     ] = ARCHIVE,
@@ -161,24 +163,16 @@ def run_archive(
     from deepinside.explanations.explain import most_objects
     from deepinside.explanations.presets import localizer_of
 
-    localizer = localizer_of(preset)
+    localizer, answers = localizer_of(preset), engine.answers()
     most_objects(objects)
     check_writable_folder(out)
     classifier, _ = _ready(network)
     wanted = wanted_of(sources, classifier.labels.find, folder_labels=folder_labels)
     tally, began = Tally(), perf_counter()
-    with running(
-        classifier,
-        wanted,
-        out,
-        preset=localizer,
-        objects=objects,
-        min_probability=min_probability,
-        top=top,
-        retry=retry,
-    ) as (begun, outcomes):
-        for _ in tally.explained(track(outcomes, begun.left, "photos")):
-            pass
+    how: dict[str, Any] = {"preset": localizer, "objects": objects, "min_probability": min_probability, "top": top}
+    with running(classifier, wanted, out, **how, retry=retry, engine=answers) as (begun, found):
+        for answer in track(found, begun.left, "photos"):
+            tally.told(answer)
     reasons = failures(out)
     say(text.run_text(begun, tally.failures, perf_counter() - began), *text.reasons_text(reasons))
     say(f"  -> {out}", f"  next: deepinside export {shlex.quote(str(out))} coco")
@@ -505,6 +499,12 @@ class Tally:
             _tell_notes(outcome.photo)
             yield outcome.path, outcome.photo, outcome.explanation
 
+    def told(self, answer: Answer) -> None:
+        """What is worth knowing about a photo of a run."""
+        complain(*(f"{answer.path}: {note}" for note in answer.notes))
+        if answer.error:
+            self._tell(answer.path, answer.error)
+
     def seen(self, paths: Iterable[Path], look: Callable[[Photo], Result]) -> Iterator[tuple[Path, Photo, Result]]:
         """What a look at each photo gives, where it gives anything."""
         from deepinside.core.images import read
@@ -526,7 +526,7 @@ class Tally:
         _tell(sheets.save(figure, path), self.as_json)
         self.lacks_glyphs = self.lacks_glyphs or _tell_glyphs(names)
 
-    def _tell(self, path: Path, error: DeepInsideError | None) -> None:
+    def _tell(self, path: Path, error: DeepInsideError | str | None) -> None:
         self.failures += 1
         if self.as_json:
             say_json({"path": str(path), "error": str(error)})

@@ -10,7 +10,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from inspect import Parameter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -20,6 +20,7 @@ import typer
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+    from deepinside.archive.run import Engine as Answering
     from deepinside.class_images.gallery import Settings
     from deepinside.evaluation.localization import Judging as Asked
     from deepinside.evaluation.results import Evaluation
@@ -36,6 +37,7 @@ PRESETS = ("best", "paper")
 OBJECTS = ("one", "all")
 RULES = ("gradient", "deconvnet", "guided")
 FORMATS = ("coco", "voc", "yolo", "labelstudio", "masks")
+ENGINES = ("local", "ray")
 CLASS_IMAGES = ("canonical", "paper")
 ANIMATIONS = ("gif", "webp")
 RECIPES = ("paper", "modern")
@@ -367,6 +369,38 @@ class Training:
 
         chosen = recipe(self.recipe, epochs=self.epochs, batch=self.batch, learning_rate=self.learning_rate)
         return Setup(chosen, self.size, self.hidden_units, self.dropout, self.seed)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What computes the answers of a run."""
+
+    engine: Annotated[
+        str, typer.Option(help="local, in this process, or ray, on Ray Data.", autocompletion=among(ENGINES))
+    ] = "local"
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="With ray: networks at work at a time.", show_default="one a GPU, or else one for two cores"
+        ),
+    ] = None
+    ray_address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="With ray: a cluster that is running.", show_default="this machine"),
+    ] = None
+
+    def answers(self) -> Answering:
+        """The engine of `running`. Raises `DeepInsideError` for an unknown one, and options of the other one."""
+        from deepinside.archive.on_ray import answers_on_ray
+        from deepinside.archive.stages import answers_here
+        from deepinside.core.errors import DeepInsideError, named
+
+        on_ray = partial(answers_on_ray, workers=self.workers, address=self.ray_address)
+        engines: dict[str, Answering] = {"local": answers_here, "ray": on_ray}
+        found = named(self.engine, engines, "an engine")
+        if self.engine == "local" and (self.workers is not None or self.ray_address is not None):
+            raise DeepInsideError("--workers and --ray-address are of the engine ray; add --engine ray")
+        return found
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,9 @@ class Paper:
             batch, seen.logits.split(count), seen.classes[::count], seen.gradients[0].numpy(), strict=True
         ):
             chosen = distinct(classes)
-            found.append(ColorSeen(logits.mean(dim=0), chosen, views.frame, tuple(maps[: len(chosen)]), views.pixels))
+            found.append(
+                ColorSeen(logits.mean(dim=0).cpu(), chosen, views.frame, tuple(maps[: len(chosen)]), views.pixels)
+            )
         return found
 
     def segment(self, seen: ColorSeen, k: int) -> tuple[Segmentation, ...]:

@@ -242,31 +242,50 @@ def _outcomes(
 ) -> list[Outcome]:
     """A batch of files, from reading to masks."""
     began = perf_counter()
-    photos = [read_or_reason(path) for path, _ in wanted]
-    readable = [
-        (localizer.views(classifier, photo), choice)
-        for photo, (_, choice) in zip(photos, wanted, strict=True)
-        if isinstance(photo, Photo)
+    shown = [(path, choice, show(classifier, localizer, path)) for path, choice in wanted]
+    outcomes = [
+        outcome_of(classifier, localizer, path, photo, seen, most)
+        for path, photo, seen in see_shown(classifier, localizer, shown, most)
     ]
-    views, choices = [view for view, _ in readable], [choice for _, choice in readable]
-    said = iter(see_each(classifier, localizer, views, choices, most) if views else ())
-    outcomes = []
-    for (path, _), photo in zip(wanted, photos, strict=True):
-        seen = next(said) if isinstance(photo, Photo) else photo
-        try:
-            if isinstance(seen, DeepInsideError):
-                raise seen
-            assert isinstance(photo, Photo)
-            outcomes.append(Outcome(path, photo, _explanation(classifier, localizer, photo, seen, most)))
-        except DeepInsideError as error:
-            outcomes.append(Outcome(path, error=error))
     share = (perf_counter() - began) / len(wanted)
     return [replace(outcome, seconds=share) for outcome in outcomes]
 
 
-def read_or_reason(path: Path) -> Photo | DeepInsideError:
-    """The photo in a file, or why it cannot be read."""
+def show(classifier: Classifier, localizer: AnyLocalizer, path: Path) -> Views | DeepInsideError:
+    """The first stage: what the network is shown of the photo in a file, or why it cannot be read."""
     try:
-        return read(path)
+        return localizer.views(classifier, read(path))
     except DeepInsideError as error:
         return error
+
+
+def see_shown(
+    classifier: Classifier,
+    localizer: AnyLocalizer,
+    shown: Sequence[tuple[Path, Choice, Views | DeepInsideError]],
+    most: int | None,
+) -> list[tuple[Path, Photo | None, Seen | DeepInsideError]]:
+    """The second stage: what the network says of each photo of a batch that could be read, in one go."""
+    views = [each for *_, each in shown if isinstance(each, Views)]
+    choices = [choice for _, choice, each in shown if isinstance(each, Views)]
+    said = iter(see_each(classifier, localizer, views, choices, most) if views else ())
+    return [
+        (path, each.photo, next(said)) if isinstance(each, Views) else (path, None, each) for path, _, each in shown
+    ]
+
+
+def outcome_of(
+    classifier: Classifier,
+    localizer: AnyLocalizer,
+    path: Path,
+    photo: Photo | None,
+    seen: Seen | DeepInsideError,
+    most: int | None,
+) -> Outcome:
+    """The third stage: the masks and boxes of a photo."""
+    if photo is None or isinstance(seen, DeepInsideError):
+        return Outcome(path, photo, error=seen if isinstance(seen, DeepInsideError) else None)
+    try:
+        return Outcome(path, photo, _explanation(classifier, localizer, photo, seen, most))
+    except DeepInsideError as error:
+        return Outcome(path, error=error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,6 +53,10 @@ class Glance:
     features: tuple[Float[Tensor, "_ _ _"], ...]  # of the fine and the middle layer, of those there are
     pixels: Float[np.ndarray, "height width 3"]
     how: Continuity
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, without what is computed anew there if anybody asks for it, and large."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("kernel", "edges")}
 
     @cached_property
     def maps(self) -> tuple[Map, ...]:
@@ -129,7 +134,8 @@ def _glance(
     classes = distinct(looks[0].classes[number])
     maps = [[each for seen in looks for each in layer_maps(seen, stages, number, k)] for k in range(len(classes))]
     features = features_of(looks[0], stages, number, size)
-    return Glance(looks[0].logits[number], classes, shown.frame, tuple(map(tuple, maps)), features, shown.pixels, how)
+    logits = looks[0].logits[number].to("cpu", copy=True)
+    return Glance(logits, classes, shown.frame, tuple(map(tuple, maps)), features, shown.pixels, how)
 
 
 def summary_for(picture: tuple[int, int]) -> Summary:
@@ -175,7 +181,8 @@ def features_of(
 ) -> tuple[Float[Tensor, "_ _ _"], ...]:
     """One photo's activations of the fine and the middle layer, of those there are."""
     read = seen.activations[len(seen.activations) - len(stages.features()) :]
-    return tuple(as_grid(activation[number : number + 1], picture)[0].float().cpu() for activation in read)
+    grids = (as_grid(activation[number : number + 1], picture)[0] for activation in read)
+    return tuple(grid.to("cpu", torch.float32, copy=True) for grid in grids)  # a copy does not hold the whole batch
 
 
 def coarse_cut(glance: Glance, k: int) -> Coarse:

@@ -94,6 +94,10 @@ class Snapshot(nn.Module):
         self._idle: list[nn.Module] = []
         self._lock = Lock()
 
+    def __reduce__(self) -> tuple[type[Snapshot], tuple[nn.Module]]:
+        """For another process: the network, to be folded there."""
+        return type(self), (self.original,)
+
     @property
     def original(self) -> nn.Module:
         """The network as it was built, not folded."""
