@@ -141,7 +141,7 @@ def sizes(folder: Path) -> list[Made]:
         _made(folder, "bomb.png", _one_color(SIDE, SIDE), "decompression bomb"),
         _made(folder, "lie.png", _png(SIDE, SIDE, compress(bytes(100))), "decompression bomb"),
         _made(folder, "smaller lie.png", _png(12_000, 12_000, compress(bytes(100))), "truncated"),
-        _made(folder, "no pixels.png", _png(0, 0, compress(b"")), "image"),
+        _made(folder, "no pixels.png", _png(0, 0, compress(b"")), "unknown format"),
     ]
 
 
