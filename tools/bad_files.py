@@ -206,7 +206,9 @@ def equal_names(folder: Path) -> list[Made]:
 
 def outside(folder: Path) -> list[Made]:
     """Members whose names lead out of the folder, links and a device."""
-    members = [(name, encoded(seed)) for seed, name in enumerate(("../above.jpg", "/tmp/absolute.jpg", "a/../../b.jpg"))]
+    members = [
+        (name, encoded(seed)) for seed, name in enumerate(("../above.jpg", "/tmp/absolute.jpg", "a/../../b.jpg"))
+    ]
     kinds = {"link.jpg": tarfile.SYMTYPE, "hard.jpg": tarfile.LNKTYPE, "device.jpg": tarfile.CHRTYPE}
     with tarfile.open(folder / "outside.tar", "w") as tar:
         for name, content in members:
@@ -220,7 +222,11 @@ def outside(folder: Path) -> list[Made]:
 def odd_members(folder: Path) -> list[Made]:
     """A name that occurs twice, nested folders, hidden files of macOS, damaged photos and odd names."""
     names = ("twice.jpg", "twice.jpg", "a/b/c/deep.jpg", "a/b/c/deep.png", "two\nlines.jpg", "caf\udce9.jpg")
-    bad = {"empty.jpg": (b"", "empty file"), "half.jpg": (encoded()[:300], "image"), "a/page.jpg": (b"<html>", "format")}
+    bad = {
+        "empty.jpg": (b"", "empty file"),
+        "half.jpg": (encoded()[:300], "image"),
+        "a/page.jpg": (b"<html>", "format"),
+    }
     others = {"._twice.jpg": b"\0\5\x16\7", "a/._deep.jpg": b"\0\5\x16\7", "twice.json": b"{}"}
     with tarfile.open(folder / "odd.tar", "w") as tar:
         for seed, name in enumerate(names):

@@ -92,7 +92,7 @@ def reading(path: Path) -> Iterator[Stream]:
     """
     try:
         _check(path, path.stat())  # before it is opened, since opening a device may start something
-        stream = open(path, "rb", opener=_without_waiting)
+        stream = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
     except (OSError, ValueError) as error:
         missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
         reason = "found no such file" if missing else f"got none ({getattr(error, 'strerror', None) or error})"
