@@ -74,10 +74,11 @@ def test_unlikely_classes_are_left_out_of_a_photo_without_labels(colors, square)
 
 
 def test_a_photo_that_failed_is_a_row_with_its_reason_and_no_explanation(tmp_path):
-    outcome = Outcome(tmp_path / "a.png", error=DeepInsideError("a.png: expected a photo"))
-    rows = through_parquet(rows_of(Wanted(tmp_path / "a.png", Path("a.png")), outcome, 0.1))
-    assert [row["error"] for row in rows] == ["a.png: expected a photo"]
-    assert list(explanations(rows, "colors", "best")) == []
+    for path in (tmp_path / "a.png", Path("a: b/a.png"), Path(os.fsdecode(b"caf\xe9\n.png"))):
+        outcome = Outcome(path, error=DeepInsideError(f"{path}: expected a photo, got caf\udce9"))
+        rows = through_parquet(rows_of(Wanted(path, Path("a.png")), outcome, 0.1))
+        assert [row["error"] for row in rows] == [r"expected a photo, got caf\xe9"], "without its own name"
+        assert list(explanations(rows, "colors", "best")) == []
 
 
 def test_names_that_are_not_utf8_lead_back_to_their_file(colors, square):

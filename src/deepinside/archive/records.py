@@ -74,7 +74,8 @@ def rows_of(wanted: Wanted, outcome: Outcome, least: float) -> list[Row]:
         "seconds": outcome.seconds,
     }
     if outcome.explanation is None:
-        return [about | {"error": escape.encodable(str(outcome.error))}]
+        reason = str(outcome.error).removeprefix(f"{wanted.path}: ")  # which is a row's own photo
+        return [about | {"error": escape.encodable(reason)}]
     found = outcome.explanation
     about |= {"width": found.width, "height": found.height}
     kept = [mine for mine in found.by_class if wanted.classes or mine[0].probability >= least]

@@ -93,7 +93,8 @@ def _decoded(source: Stream, name: str) -> Photo:
     except Image.DecompressionBombError as error:
         raise DeepInsideError(f"{name}: the photo was refused as a possible decompression bomb ({error})") from None
     except Exception as error:  # on broken files decoders raise anything, from SyntaxError to struct.error
-        raise DeepInsideError(f"{name}: the image is damaged or truncated ({brief(error)})") from None
+        what = brief(error).partition(" (")[0]  # without counts of bytes, so that equal reasons are equal
+        raise DeepInsideError(f"{name}: the image is damaged or truncated ({what})") from None
 
 
 def _with_more_bands(image: Image.Image, source: Stream, name: str) -> Photo:

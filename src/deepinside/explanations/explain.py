@@ -164,19 +164,30 @@ def choice_of(
 def see_each(
     classifier: Classifier,
     localizer: AnyLocalizer,
-    views: Sequence[Views],
+    views: Sequence[Views | DeepInsideError],
     choices: Sequence[Choice],
     most: int | None = None,
 ) -> list[Seen | DeepInsideError]:
-    """What the network says of each photo of a batch; a photo that fails does not take the others with it."""
+    """What the network says of each photo of a batch; a photo that fails does not take the others with it.
+
+    A reason in place of the views of a photo stays where it is.
+    """
+    asked = [(view, choice) for view, choice in zip(views, choices, strict=True) if isinstance(view, Views)]
+    said = iter(_see_together(classifier, localizer, asked, most))
+    return [next(said) if isinstance(view, Views) else view for view in views]
+
+
+def _see_together(
+    classifier: Classifier, localizer: AnyLocalizer, asked: Sequence[tuple[Views, Choice]], most: int | None
+) -> list[Seen | DeepInsideError]:
+    if not asked:
+        return []
     try:
-        return list(localizer.see(classifier, views, choices, most))
+        return list(localizer.see(classifier, [view for view, _ in asked], [choice for _, choice in asked], most))
     except DeepInsideError as error:
-        if len(views) == 1:
+        if len(asked) == 1:
             return [error]
-    return [
-        see_each(classifier, localizer, [view], [choice], most)[0] for view, choice in zip(views, choices, strict=True)
-    ]
+    return [_see_together(classifier, localizer, [one], most)[0] for one in asked]
 
 
 def detections(
@@ -240,16 +251,10 @@ def _outcomes(
     """A batch of files, from reading to masks."""
     began = perf_counter()
     photos = [read_or_reason(path) for path, _ in wanted]
-    readable = [
-        (localizer.views(classifier, photo), choice)
-        for photo, (_, choice) in zip(photos, wanted, strict=True)
-        if isinstance(photo, Photo)
-    ]
-    views, choices = [view for view, _ in readable], [choice for _, choice in readable]
-    said = iter(see_each(classifier, localizer, views, choices, most) if views else ())
+    views = [views_or_reason(classifier, localizer, photo) if isinstance(photo, Photo) else photo for photo in photos]
+    said = see_each(classifier, localizer, views, [choice for _, choice in wanted], most)
     outcomes = []
-    for (path, _), photo in zip(wanted, photos, strict=True):
-        seen = next(said) if isinstance(photo, Photo) else photo
+    for (path, _), photo, seen in zip(wanted, photos, said, strict=True):
         try:
             if isinstance(seen, DeepInsideError):
                 raise seen
@@ -265,5 +270,13 @@ def read_or_reason(path: Path) -> Photo | DeepInsideError:
     """The photo in a file, or why it cannot be read."""
     try:
         return read(path)
+    except DeepInsideError as error:
+        return error
+
+
+def views_or_reason(classifier: Classifier, localizer: AnyLocalizer, photo: Photo) -> Views | DeepInsideError:
+    """What the network is shown of a photo, or why it cannot be, such as a band that the photo lacks."""
+    try:
+        return localizer.views(classifier, photo)
     except DeepInsideError as error:
         return error
