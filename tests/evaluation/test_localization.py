@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Box, Frame
@@ -19,6 +20,7 @@ from deepinside.evaluation.metrics import STAGES, pointing_game
 from deepinside.evaluation.tables import as_json, write_json
 from deepinside.explanations.explain import explain
 from deepinside.explanations.presets import name_of
+from deepinside.networks.classifier import Classifier
 from helpers import BASELINES, CAMS, NAMES, rows_of, state_of
 from third_localizer import Bright
 
