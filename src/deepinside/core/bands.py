@@ -5,7 +5,6 @@ The package `tifffile` reads the former.
 
 from __future__ import annotations
 
-import os
 from importlib.util import find_spec
 from io import BytesIO
 from typing import Any, NamedTuple
@@ -46,7 +45,6 @@ def read_bands(source: Stream, name: str) -> Bands:
         raise DeepInsideError(f"{name}: a TIFF of this kind {EXTRA}")
     import tifffile
 
-    source.seek(0, os.SEEK_END)  # empties Python's buffer, under which libtiff may have moved the file
     source.seek(0)
     try:
         with tifffile.TiffFile(source) as file:
