@@ -52,6 +52,15 @@ class Colors(nn.Module):
         return self.scores(self.pool(self.rectify(self.features(images))).flatten(1))
 
 
+def grays_too():
+    """Colors that answers to brightness and to the frame as well, so that no photo leaves it without an answer."""
+    network = Colors()
+    network.features.padding_mode = "zeros"
+    with torch.no_grad():
+        network.features.weight += 0.02 * torch.arange(1, 4)[:, None, None, None]  # unequal, so that none are tied
+    return network
+
+
 def rows_of(path):
     with open(path, newline="") as file:
         return list(csv.DictReader(file))

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 
 import pytest
 
@@ -146,3 +147,12 @@ def test_a_signal_that_comes_in_a_finalizer_ends_the_block_too(number):
         run()
     assert ended.value.code == 128 + number
     assert (signal.getsignal(number), signal.getsignal(signal.SIGALRM), sys.unraisablehook) == before
+
+
+def test_warnings_of_decoders_are_no_lines_for_users():
+    with speaking():
+        warnings.warn_explicit(
+            "Corrupt EXIF data", UserWarning, "TiffImagePlugin.py", 982, module="PIL.TiffImagePlugin"
+        )
+        with pytest.raises(UserWarning, match="another"):
+            warnings.warn_explicit("another", UserWarning, "file.py", 1, module="package.file")

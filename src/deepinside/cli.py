@@ -182,7 +182,7 @@ def run_archive(
 @app.command()
 @options
 def export(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run, finished or not.")],
+    folder: groups.RunFolder,
     formats: Annotated[
         list[str],
         typer.Argument(
@@ -200,6 +200,22 @@ def export(
     say(f"{count} photos")
     for name in dict.fromkeys(formats):
         _tell((out or folder) / name)
+
+
+@app.command()
+@options
+def review(
+    folder: groups.RunFolder,
+    first: Annotated[int, typer.Option("--first", min=1, help="How many are shown here.")] = 20,
+) -> None:
+    """The photos of a run that need a person most, and why; all of them, in this order, in DIR/review.csv."""
+    from deepinside.archive.folder import about_run
+    from deepinside.archive.review_list import waiting, write_list
+
+    about_run(folder)
+    photos = waiting(folder)
+    say(*map(text.waiting_text, photos[:first]))
+    _tell(write_list(photos, folder / "review.csv"))
 
 
 @app.command()

@@ -124,6 +124,7 @@ def _of_group(kind: type[DataclassInstance]) -> tuple[Parameter, ...]:
 # ---------------------------------------------------------------------------------------------------- single parameters
 
 Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_FOLDER", help="Photos, or folders of them.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run, finished or not.")]
 Out = Annotated[Path, typer.Option(metavar="DIR", help="The folder that images are written to.")]
 OptionalOut = Annotated[
     Path | None, typer.Option(metavar="DIR", help="The folder that images are written to.", show_default=str(OUT))

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from errno import EPIPE
 from types import FrameType
 from typing import Any
+from warnings import catch_warnings, filterwarnings
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.escape import terminal
@@ -90,7 +91,8 @@ def speaking() -> Iterator[None]:
     if before is not None:  # as it is where the command was started without one
         sys.stdout = Checked(before)
     try:
-        with _signals_raise():
+        with _signals_raise(), catch_warnings():
+            filterwarnings("ignore", module=r"PIL\.")  # of a damaged EXIF block, say, with a line of Pillow's source
             yield
             if sys.stdout is not None:
                 sys.stdout.flush()

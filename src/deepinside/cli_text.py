@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from deepinside.core.errors import DeepInsideError
 
 if TYPE_CHECKING:
+    from deepinside.archive.review_list import Waiting
     from deepinside.archive.run import Begun
     from deepinside.core.progress import Note
     from deepinside.core.results import Detection, Explanation
@@ -125,6 +126,11 @@ def reasons_text(reasons: Counter[str]) -> Iterator[str]:
     yield from (f"  {count:>6,} failed: {reason}" for reason, count in told)
     if len(reasons) > len(told):
         yield f"  {reasons.total() - sum(count for _, count in told):>6,} failed for other reasons"
+
+
+def waiting_text(photo: Waiting) -> str:
+    """A photo that needs a person, how likely that is, and why."""
+    return f"  {photo.need:>4.0%}  {photo.photo}  {photo.why}"
 
 
 def _corners(detection: Detection) -> str:

@@ -8,11 +8,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from deepinside.archive.records import SCHEMA, explanations, key_of, rows_of, small_map
+from deepinside.archive.records import SCHEMA, explanations, key_of, rows_of
 from deepinside.archive.wanted import Wanted
 from deepinside.core.errors import DeepInsideError
-from deepinside.core.geometry import Box, Frame
-from deepinside.core.results import Saliency
 from deepinside.explanations.explain import Outcome, explain_each
 
 ABOUT = {"model": "colors", "preset": "best", "classes": [["red", None], ["green", None], ["blue", None]]}
@@ -81,10 +79,11 @@ def test_unlikely_classes_are_left_out_of_a_photo_without_labels(colors, square)
 
 
 def test_a_photo_that_failed_is_a_row_with_its_reason_and_no_explanation(tmp_path):
-    outcome = Outcome(tmp_path / "a.png", error=DeepInsideError("a.png: expected a photo"))
-    rows = through_parquet(rows_of(Wanted.named(tmp_path / "a.png", Path("a.png")), outcome, 0.1))
-    assert [row["error"] for row in rows] == ["a.png: expected a photo"]
-    assert list(explanations(rows, ABOUT)) == []
+    for path in (tmp_path / "a.png", Path("a: b/a.png"), Path(os.fsdecode(b"caf\xe9\n.png"))):
+        outcome = Outcome(path, error=DeepInsideError(f"{path}: expected a photo, got caf\udce9"))
+        rows = through_parquet(rows_of(Wanted.named(path, Path("a.png")), outcome, 0.1))
+        assert [row["error"] for row in rows] == [r"expected a photo, got caf\xe9"], "without its own name"
+        assert list(explanations(rows, ABOUT)) == []
 
 
 def test_names_that_are_not_utf8_lead_back_to_their_file(colors, square):
@@ -102,19 +101,6 @@ def test_a_key_tells_files_and_classes_apart():
         for name in ("a.png", "b.png", "a.png/") for classes in ((), (1,), (1, 2), (12,))
     }  # fmt: skip
     assert len(keys) == 8, "a slash at the end does not count"
-    assert key_of(Wanted.named(Path("a"), Path("x"), (2, 1))) == key_of(Wanted(Path("a").absolute(), Path("y"), (1, 2)))
-
-
-def test_a_small_map_is_the_mean_of_a_fine_one_in_each_cell():
-    fine = np.random.default_rng(0).random((96, 128)).astype(np.float32)
-    small = small_map(Saliency(Frame.whole(640, 480, width=128, height=96), fine))
-    means = fine.reshape(32, 3, 32, 4).mean(axis=(1, 3))
-    assert np.abs(small - 255 * means / means.max()).max() <= 0.51
-
-
-def test_a_small_map_of_a_part_of_the_photo_is_zero_outside_of_it():
-    frame = Frame(64, 32, Box(32, 0, 64, 32), 8, 8)
-    small = small_map(Saliency(frame, np.ones((8, 8), np.float32)))
-    assert (small[:, :16] == 0).all()
-    assert (small[:, 16:] == 255).all()
-    assert (small_map(Saliency(frame, np.zeros((8, 8), np.float32))) == 0).all()
+    assert key_of(Wanted.named(Path("a"), Path("x"), (2, 1))) == key_of(
+        Wanted.named(Path("a").absolute(), Path("y"), (1, 2))
+    )

@@ -17,7 +17,7 @@ from PIL import Image
 from deepinside.archive import run as module
 from deepinside.archive.folder import part_files, part_rows
 from deepinside.archive.records import photos_of
-from deepinside.archive.run import LEAST, export_run, running
+from deepinside.archive.run import LEAST, export_run, failures, running
 from deepinside.archive.wanted import Wanted
 from deepinside.core.errors import DeepInsideError
 from deepinside.explanations.explain import explain
@@ -111,6 +111,17 @@ def test_a_run_that_is_stopped_goes_on(colors, archive, tmp_path, taken):
     plain = [[{**row, "seconds": 0} for row in rows_in(folder)] for folder in (whole, tmp_path / "run")]
     assert plain[0] == plain[1]
     assert finish(colors, archive, tmp_path / "run")[0].left == 0, "and failures are not tried again"
+
+
+def test_reasons_are_counted_wherever_the_photos_lie(colors, archive, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "8.png").write_bytes(b"")
+    archive[8] = Wanted.named(Path("8.png"), Path("8.png"))
+    finish(colors, archive, tmp_path / "run")
+    assert failures(tmp_path / "run") == {
+        "expected a photo, got an empty file (0 bytes)": 2,
+        "the image is damaged or truncated (image file is truncated)": 1,
+    }
 
 
 def test_failures_are_tried_again_on_demand(colors, archive, tmp_path):

@@ -3,13 +3,24 @@
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event, Lock
+from pathlib import Path
+from threading import Event, Lock, Timer
 
 import pytest
 from PIL import Image, UnidentifiedImageError
 
 from deepinside.core.errors import DeepInsideError
-from deepinside.core.formats import LARGEST, Room, check_size, formats, is_heif, is_picture_name, opened, suffixes
+from deepinside.core.formats import (
+    LARGEST,
+    Room,
+    check_size,
+    formats,
+    is_heif,
+    is_picture_name,
+    opened,
+    reading,
+    suffixes,
+)
 
 
 def test_formats_that_run_other_programs_are_not_declared():
@@ -35,6 +46,74 @@ def test_picture_names():
 def test_only_declared_formats_are_opened(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "a.jpg", format="PCX")
     with pytest.raises(UnidentifiedImageError), opened(tmp_path / "a.jpg"):
+        pass
+
+
+def become_a_pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def become_a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(("become", "told"), [
+    (become_a_pipe, "got a pipe or a device"), (become_a_folder, "Is a directory"), (Path.unlink, "found no such file"),
+    (lambda path: path.write_bytes(b""), "empty file"),
+])  # fmt: skip
+@pytest.mark.parametrize("read", [reading, opened])
+def test_a_file_that_is_replaced_in_the_moment_before_it_is_opened(tmp_path, monkeypatch, become, told, read):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (4, 4)).save(path)
+    status = Path.stat
+
+    def looked_at(self, **options):
+        found = status(self, **options)
+        if self == path:
+            become(path)
+        return found
+
+    monkeypatch.setattr(Path, "stat", looked_at)
+    rescue = Timer(20, lambda: os.open(path, os.O_RDWR | os.O_NONBLOCK))  # of one that waits for the pipe
+    rescue.start()
+    began = time.monotonic()
+    with pytest.raises(DeepInsideError, match=told), read(path):
+        pass
+    rescue.cancel()
+    assert time.monotonic() < began + 10
+
+
+def test_an_open_picture_is_read_to_its_end_whatever_becomes_of_its_name(tmp_path):
+    image = Image.linear_gradient("L")
+    image.save(tmp_path / "a.bmp")
+    with opened(tmp_path / "a.bmp") as found:
+        become_a_pipe(tmp_path / "a.bmp")
+        assert found.tobytes() == image.tobytes()
+
+
+def test_a_picture_is_not_mapped_into_memory(tmp_path):
+    """As Pillow does with files that it opens itself: if such a file is cut off, the next look kills the process."""
+    Image.new("L", (4000, 2000), 7).save(tmp_path / "a.bmp")
+    with opened(tmp_path / "a.bmp") as found:
+        found.load()
+        assert getattr(found, "map", None) is None
+        os.truncate(tmp_path / "a.bmp", 2000)
+        assert found.tobytes() == b"\7" * 8_000_000
+
+
+def test_who_may_not_read_a_file_is_told_so(tmp_path, monkeypatch):
+    (tmp_path / "a.png").write_bytes(b"x")
+
+    def refused(path, *_):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "open", refused)  # root may read everything
+    with (
+        pytest.raises(DeepInsideError, match=r"expected a photo, got none \(Permission denied\)"),
+        reading(tmp_path / "a.png"),
+    ):
         pass
 
 

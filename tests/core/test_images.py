@@ -288,24 +288,3 @@ def test_names_that_are_not_utf8(tmp_path, picture):
     ((path, found),) = find_photos([tmp_path])
     assert str(found) == name
     assert read(path).name == str(path)
-
-
-def test_names_that_some_file_system_would_confuse_are_told_apart(tmp_path):
-    composed, decomposed = "caf\u00e9.jpg", "cafe\u0301.png"
-    for folder, name in [("1", "A.jpg"), ("2", "a.jpg"), ("3", "a.png"), ("4", composed), ("5", decomposed)]:
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / name).write_bytes(b"")
-    found = find_photos([tmp_path / folder for folder in "12345"])
-    assert [str(name) for _, name in found] == ["A.jpg", "a-2.jpg", "a-3.png", composed, decomposed[:-4] + "-2.png"]
-
-
-def test_find_photos(tmp_path, picture):
-    for name in ("b.jpg", "a.PNG", "deep/er/c.webp", ".hidden.jpg", "notes.txt", ".cache/x.jpg"):
-        path = tmp_path / "album" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
-    found = find_photos([tmp_path / "album", tmp_path / "other" / "b.png"])
-    assert [str(name) for _, name in found] == ["a.PNG", "b.jpg", "deep/er/c.webp", "b-2.png"]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DeepInsideError, match="found none"):
-        find_photos([tmp_path / "empty"])

@@ -162,3 +162,14 @@ def test_tiffs_of_any_type_and_order_of_bytes_are_their_values(
     assert (
         abs(read(tmp_path / "a.tif").pixels[..., 0] - 255 * shown).max() <= 1.01
     )  # one rounding to integers, one to bytes
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+def test_a_tiff_that_two_packages_read_from_one_open_file(tmp_path, compression):
+    """libtiff, and then tifffile: Pillow has to leave the file where Python's buffer believes that it is."""
+    tifffile = pytest.importorskip("tifffile")
+    values = np.random.default_rng(0).integers(0, 4096, (200, 300, 3)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", compression=compression, rowsperstrip=16)
+    photo = read(tmp_path / "a.tif")
+    assert abs(photo.pixels - values.astype(float) * 255 / 4095).max() <= 0.5
+    assert photo.notes == ("12-bit values 0 to 4095 were scaled to 8 bits",)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Box, Frame
@@ -19,6 +20,7 @@ from deepinside.evaluation.metrics import STAGES, pointing_game
 from deepinside.evaluation.tables import as_json, write_json
 from deepinside.explanations.explain import explain
 from deepinside.explanations.presets import name_of
+from deepinside.networks.classifier import Classifier
 from helpers import BASELINES, CAMS, NAMES, rows_of, state_of
 from third_localizer import Bright
 
@@ -262,3 +264,15 @@ def test_real_images(lite0, ilsvrc):
     )
     assert best > max(center, whole) + 0.05
     assert all(Path(case.path).is_file() for case in evaluation.cases)
+
+
+def test_a_photo_without_the_channels_of_the_network_is_a_failure(tree):
+    tifffile = pytest.importorskip("tifffile")
+    network = nn.Sequential(nn.Conv2d(5, 3, 3, padding=1), nn.Softplus(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    values = np.random.default_rng(0).integers(0, 255, (48, 64, 5), dtype=np.uint8)
+    tifffile.imwrite(tree / "0.tif", values, planarconfig="contig", photometric="minisblack")
+    (tree / "boxes.csv").write_text("image,label,x0,y0,x1,y1\n0.tif,red,1,1,30,30\n1.png,green,1,1,9,9\n")
+    classifier = Classifier(network, labels=NAMES, size=32)
+    evaluation = evaluate(classifier, read_samples(tree), Judging(["paper"], baselines=False))
+    assert [case.path.name for case in evaluation.cases] == ["0.tif"]
+    assert "expects 5 channels, and the photo has 3" in evaluation.failures[0].reason

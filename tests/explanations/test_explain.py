@@ -350,3 +350,16 @@ def test_too_many_classes_for_one_photo_are_refused_and_many_are_not(tmp_path, s
         explain(classifier, scene, top=61)
     together = list(explain_each(classifier, [tmp_path / "a.png"] * 3, top=60))
     assert [len(outcome.explanation.by_class) for outcome in together] == [60] * 3
+
+
+def test_a_photo_without_the_channels_of_the_network_takes_no_other_with_it(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    network = nn.Sequential(nn.Conv2d(5, 4, 3, padding=1), nn.Softplus(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    values = np.random.default_rng(0).integers(0, 255, (30, 40, 5), dtype=np.uint8)
+    Image.fromarray(values[..., :3]).save(tmp_path / "1.png")
+    for name in ("0.tif", "2.tif"):
+        tifffile.imwrite(tmp_path / name, values, planarconfig="contig", photometric="minisblack")
+    paths = [tmp_path / name for name in ("0.tif", "1.png", "2.tif")]
+    found = list(explain_each(Classifier(network, size=32), paths, top=1))
+    assert [outcome.error is None for outcome in found] == [True, False, True]
+    assert str(found[1].error).startswith(f"{paths[1]}: the network expects 5 channels, and the photo has 3")

@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from deepinside.archive.records import SCHEMA, Row
+from deepinside.archive.records import SCHEMA
+from deepinside.archive.review import Row
 from deepinside.core.errors import DeepInsideError, brief, writing
 from deepinside.core.files import atomic_write, lock
 

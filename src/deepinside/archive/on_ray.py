@@ -32,7 +32,8 @@ import pyarrow as pa
 from deepinside.archive.stages import Answer, Asked
 from deepinside.archive.wanted import Wanted
 from deepinside.core.errors import DeepInsideError, brief
-from deepinside.explanations.explain import BATCH, FEW_CLASSES, outcome_of, see_shown, show
+from deepinside.explanations.explain import BATCH, FEW_CLASSES, outcome_of, see_each, show
+from deepinside.explanations.localizer import Views
 from deepinside.networks.classifier import Classifier
 
 if TYPE_CHECKING:
@@ -175,28 +176,28 @@ def _is_installed(module: ModuleType) -> bool:
 
 def _show(classifier: Classifier, asked: Asked, batch: Sequence[Wanted]) -> Any:
     began = perf_counter()
-    shown = [(each, show(classifier, asked.localizer, each.path)) for each in batch]
-    return perf_counter() - began, shown
+    shown = [show(classifier, asked.localizer, each.path) for each in batch]
+    return batch, shown, perf_counter() - began
 
 
 def _see(classifier: Classifier, asked: Asked, work: Any) -> Any:
+    batch, shown, seconds = work
     began = perf_counter()
-    seconds, shown = work
-    choices = [(each.path, asked.choice(classifier, each.classes), views) for each, views in shown]
-    seen = see_shown(classifier, asked.localizer, choices, asked.most)
-    photos = [each for each, _ in shown]
-    return seconds + perf_counter() - began, list(zip(photos, seen, strict=True))
+    choices = [asked.choice(classifier, each.classes) for each in batch]
+    seen = see_each(classifier, asked.localizer, shown, choices, asked.most)
+    shown = [replace(each, images=()) if isinstance(each, Views) else each for each in shown]  # which are done with
+    return batch, shown, seen, seconds + perf_counter() - began
 
 
 def _answer(classifier: Classifier, asked: Asked, work: Any) -> list[Answer]:
+    batch, shown, seen, seconds = work
     began = perf_counter()
-    seconds, seen = work
     outcomes = [
-        (each, outcome_of(classifier, asked.localizer, path, photo, said, asked.most))
-        for each, (path, photo, said) in seen
+        outcome_of(classifier, asked.localizer, each.path, views, said, asked.most)
+        for each, views, said in zip(batch, shown, seen, strict=True)
     ]
-    share = (seconds + perf_counter() - began) / len(seen)
-    return [asked.answer(each, replace(outcome, seconds=share)) for each, outcome in outcomes]
+    share = (seconds + perf_counter() - began) / len(batch)
+    return [asked.answer(each, replace(one, seconds=share)) for each, one in zip(batch, outcomes, strict=True)]
 
 
 @contextmanager

@@ -33,13 +33,13 @@ from hashlib import blake2b
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import UInt8
-from PIL import Image
 
+from deepinside.archive.review import Row
+from deepinside.archive.small_maps import SIDE, read_map, small_map
 from deepinside.archive.wanted import Wanted
 from deepinside.core import escape
 from deepinside.core.geometry import Frame
@@ -48,10 +48,6 @@ from deepinside.data.masks import decoded
 from deepinside.data.samples import RunLengths
 from deepinside.explanations.explain import Outcome
 from deepinside.explanations.export import coco_rle
-
-Row: TypeAlias = dict[str, Any]
-SIDE = 32  # cells of a small map
-TINY = 1e-30  # of a map of zeros
 
 SCHEMA = pa.schema([
     ("key", pa.uint64()), ("file_key", pa.uint64()),
@@ -96,7 +92,8 @@ def rows_of(wanted: Wanted, outcome: Outcome, least: float, top: int = 0) -> lis
         "seconds": outcome.seconds,
     }
     if outcome.explanation is None:
-        return [about | {"error": escape.encodable(str(outcome.error))}]
+        reason = str(outcome.error).removeprefix(f"{wanted.path}: ")  # which is a row's own photo
+        return [about | {"error": escape.encodable(reason)}]
     found = outcome.explanation
     top_classes = [each.index for each in found.predictions]
     about |= {
@@ -135,19 +132,6 @@ def _row(number: int, found: Detection) -> Row:
     }
 
 
-def small_map(found: Saliency) -> UInt8[np.ndarray, "32 32"]:
-    """A map in the whole photo, squeezed to a square of `SIDE` cells; its largest value becomes 255.
-
-    >>> small_map(Saliency(Frame.whole(40, 30, width=2, height=1), np.array([[0.0, 2.0]])))[5, [0, 15, 31]].tolist()
-    [0, 120, 255]
-    """
-    frame, values = found.frame, Image.fromarray(found.map.astype(np.float32))
-    width, height = min(frame.width, SIDE), min(frame.height, SIDE)  # an average of cells, not one of them
-    coarse = Frame(frame.photo_width, frame.photo_height, frame.region, width, height).resized(SIDE, SIDE)
-    squeezed = coarse.map_to_photo(np.asarray(values.resize((width, height), Image.Resampling.BOX)))
-    return np.round(squeezed * (255 / max(float(squeezed.max()), TINY))).astype(np.uint8)
-
-
 def explanations(rows: Iterable[Row], about: Mapping[str, Any]) -> Iterator[tuple[Path, Path, Explanation]]:
     """`(file, name, explanation)` of each photo in the rows of a part, without those that have no answer.
 
@@ -178,18 +162,15 @@ def photos_of(rows: Iterable[Row]) -> Iterator[list[Row]]:
     return (list(mine) for _, mine in groupby(rows, itemgetter("key")))
 
 
-def map_of(row: Row) -> UInt8[np.ndarray, "32 32"]:
-    """The map in a row of the first object of a class."""
-    return np.frombuffer(row["map"], np.uint8).reshape(SIDE, SIDE)
-
-
 def _detections(rows: Sequence[Row]) -> Iterator[Detection]:
     for row in rows:
         if row["class"] is None:
             continue
         width, height = row["width"], row["height"]
         if row["number"] == 1:
-            of_class = Saliency(Frame.whole(width, height, width=SIDE, height=SIDE), map_of(row) / np.float32(255))
+            of_class = Saliency(
+                Frame.whole(width, height, width=SIDE, height=SIDE), read_map(row["map"]) / np.float32(255)
+            )
         whole, nowhere = Frame.whole(width, height, width=width, height=height), np.zeros((height, width), bool)
         mask = decoded(RunLengths(height, width, row["mask"]), width, height)
         cut = Segmentation(whole, mask, nowhere, nowhere, row["energy"], None, row["confidence"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -16,10 +15,10 @@ import numpy as np
 import torch
 
 from deepinside.archive.folder import RunFolder, about_run, opened_run, part_rows
-from deepinside.archive.records import Row, explanations, key_of
+from deepinside.archive.records import explanations, key_of
+from deepinside.archive.review import Row
 from deepinside.archive.stages import Answer, Asked, answers_here
 from deepinside.archive.wanted import Wanted
-from deepinside.core import escape
 from deepinside.core.errors import DeepInsideError
 from deepinside.explanations.explain import most_objects
 from deepinside.explanations.export import exporting
@@ -105,12 +104,10 @@ def _kept(opened: RunFolder, answers: Iterator[Answer]) -> Generator[Answer, Non
 
 
 def failures(folder: Path) -> Counter[str]:
-    """Why photos of a run have failed, without their names, and how many of them for each reason."""
+    """Why photos of a run have failed, and how many of them for each reason."""
     found: Counter[str] = Counter()
-    for rows in part_rows(folder, ["file", "error"]):
-        for row in rows:
-            if row["error"]:
-                found[row["error"].removeprefix(f"{escape.encodable(os.fsdecode(row['file']))}: ")] += 1
+    for rows in part_rows(folder, ["error"]):
+        found.update(row["error"] for row in rows if row["error"])
     return found
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from deepinside.archive.records import Row, rows_of
+from deepinside.archive.records import rows_of
+from deepinside.archive.review import Row
 from deepinside.archive.wanted import Wanted
 from deepinside.explanations.explain import FEW_CLASSES, Outcome, explain_chosen
 from deepinside.explanations.localizer import Choice

@@ -17,7 +17,7 @@ from deepinside.archive.tables import find_labels, is_table, metadata_tables, ro
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.files import distinct_name
 from deepinside.core.formats import is_picture_name
-from deepinside.core.images import find_photos
+from deepinside.core.listing import photos_of
 from deepinside.core.shards import content, is_shard, read_shard
 
 Found: TypeAlias = Iterable[tuple[Path, Path, tuple[int, ...]]]  # photo, name, classes
@@ -102,7 +102,7 @@ def _photos(source: Path, find: Find, folder_labels: bool) -> Found:
         return rows_of_table(source, find)
     if tables := metadata_tables(source):
         return chain.from_iterable(rows_of_table(table, find, root=source) for table in tables)
-    inside = _of_shard(source, find) if is_shard(source) else ((*each, ()) for each in find_photos([source]))
+    inside = _of_shard(source, find) if is_shard(source) else ((*each, ()) for each in photos_of(source))
     return _with_folders(source, inside, find) if folder_labels else inside
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from io import BytesIO
-from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -16,7 +15,7 @@ from jaxtyping import Shaped, UInt16
 from PIL import Image
 
 from deepinside.core.errors import DeepInsideError, brief
-from deepinside.core.formats import opened, room
+from deepinside.core.formats import Stream, opened, room
 
 TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 LARGEST = 2**32  # bytes of the decoded values of one file
@@ -37,7 +36,7 @@ def is_tiff(head: bytes) -> bool:
     return head.startswith(TIFF_HEADS)
 
 
-def read_bands(source: Path | BytesIO, name: str) -> Bands:
+def read_bands(source: Stream, name: str) -> Bands:
     """All bands of the first page, upright.
 
     Raises `DeepInsideError` without the package, for a file that it cannot read, and for one that is too large.
@@ -46,6 +45,7 @@ def read_bands(source: Path | BytesIO, name: str) -> Bands:
         raise DeepInsideError(f"{name}: a TIFF of this kind {EXTRA}")
     import tifffile
 
+    source.seek(0)
     try:
         with tifffile.TiffFile(source) as file:
             page: Any = file.pages[0]
@@ -62,13 +62,14 @@ def read_bands(source: Path | BytesIO, name: str) -> Bands:
         raise DeepInsideError(f"{name}: this TIFF cannot be read ({brief(error)})") from None
 
 
-def read_deep_png(source: Path | BytesIO) -> UInt16[np.ndarray, "rows columns bands"]:
+def read_deep_png(source: Stream) -> UInt16[np.ndarray, "rows columns bands"]:
     """The values of a PNG of 16 bits and several bands, of which Pillow keeps the upper bytes; not turned upright.
 
     Read in the other byte order, the same file gives the lower bytes. There is no such order for gray with alpha, but
     its pixels have as many bytes as those of RGBA with 8 bits.
     """
-    content = source.read_bytes() if isinstance(source, Path) else source.getvalue()
+    source.seek(0)
+    content = source.read()
     with opened(BytesIO(content)) as image:
         (codec, extents, offset, raw_mode), *others = image.tile  # type: ignore[attr-defined]
         upper = np.asarray(image)

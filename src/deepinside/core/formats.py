@@ -13,14 +13,17 @@ from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from threading import Condition, local
+from typing import TypeAlias
 from warnings import catch_warnings, simplefilter
 
 from PIL import Image
 
 from deepinside.core.errors import DeepInsideError
+
+Stream: TypeAlias = BufferedReader | BytesIO  # an open picture file, or the content of one
 
 # Pillow's names of the formats, and the modules that read them; older versions of Pillow lack AVIF.
 FORMATS = {
@@ -80,22 +83,44 @@ def is_picture_name(name: str | os.PathLike[str]) -> bool:
     return path.suffix.lower() in suffixes() and not path.name.startswith(".")
 
 
-def check_regular(path: Path) -> int:
-    """The size of a picture file in bytes. Raises `DeepInsideError` for anything but a regular file that may be read.
+@contextmanager
+def reading(path: Path) -> Iterator[Stream]:
+    """Open a picture file. Raises `DeepInsideError` for anything but a regular file that may be read.
 
-    A pipe would be waited for, and a device has no end.
+    A pipe would be waited for, and a device has no end. The file is looked at once more when it is open, since another
+    program may have replaced it; and it is read only through what has been opened, not through its name.
     """
     try:
-        status = path.stat()
+        _check(path, path.stat())  # before it is opened, since opening a device may start something
+        stream = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
     except (OSError, ValueError) as error:
         missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
         reason = "found no such file" if missing else f"got none ({getattr(error, 'strerror', None) or error})"
         raise DeepInsideError(f"{path}: expected a photo, {reason}") from None
+    with stream:
+        _check(path, os.fstat(stream.fileno()))
+        yield stream
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; of a pipe, do not wait for somebody who writes into it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _check(path: Path, status: os.stat_result) -> None:
     if stat.S_ISDIR(status.st_mode):
-        raise DeepInsideError(f"{path}: expected a photo, got a folder; name the photos in it")
+        raise DeepInsideError(f"{path}: expected a photo, got a folder{_unlisted(path)}; name the photos in it")
     if not stat.S_ISREG(status.st_mode):
         raise DeepInsideError(f"{path}: expected a photo, got a pipe or a device")
-    return check_size(status.st_size, str(path))
+    check_size(status.st_size, str(path))
+
+
+def _unlisted(folder: Path) -> str:
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        return f" that cannot be listed ({error.strerror})"
+    return ""
 
 
 def check_size(size: int, name: str) -> int:
@@ -108,12 +133,16 @@ def check_size(size: int, name: str) -> int:
 
 
 @contextmanager
-def opened(source: Path | BytesIO) -> Iterator[Image.Image]:
-    """Open a picture of a declared format; its pixels are read later. Raises whatever Pillow raises.
+def opened(source: Path | Stream) -> Iterator[Image.Image]:
+    """Open a picture of a declared format; its pixels are read later. Raises whatever `reading` and Pillow raise.
 
     Pillow's warning about large pictures is left out: it comes from half of Pillow's limit on, but a photo of 100
     megapixels is no attack. Larger ones than the limit raise `DecompressionBombError`.
     """
+    if isinstance(source, Path):
+        with reading(source) as stream, opened(stream) as image:
+            yield image
+        return
     with catch_warnings():
         simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(source, formats=formats()) as image:

@@ -8,7 +8,6 @@ one line.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +20,10 @@ from PIL import Image, UnidentifiedImageError
 from deepinside.core import bands
 from deepinside.core.depth import Window
 from deepinside.core.errors import DeepInsideError, brief, writing
-from deepinside.core.files import atomic_write, distinct_name
-from deepinside.core.formats import check_regular, check_size, is_heif, is_picture_name, opened, room, suffixes
+from deepinside.core.files import atomic_write
+from deepinside.core.formats import Stream, check_size, is_heif, opened, reading, room
 from deepinside.core.geometry import Frame
+from deepinside.core.listing import find_photos
 from deepinside.core.photos import (
     Photo,
     has_more_bands,
@@ -35,7 +35,6 @@ from deepinside.core.photos import (
     without_other_bands,
 )
 from deepinside.core.shards import content, is_shard, read_shard, shard_of
-from deepinside.core.text import is_file
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -60,11 +59,10 @@ def read(path: str | os.PathLike[str]) -> Photo:
     if (shard := shard_of(path)) is not None:
         return read_bytes(content(path, shard), str(path))
     if is_shard(path):
-        raise DeepInsideError(
-            f"{path}: {read_shard(path).error or 'expected a photo, got an archive; name its members'}"
-        )
-    check_regular(path)
-    return _decoded(path, str(path))
+        why = read_shard(path).error or "expected a photo, got an archive; name a photo in it"
+        raise DeepInsideError(f"{path}: {why}")
+    with reading(path) as stream:
+        return _decoded(stream, str(path))
 
 
 def read_bytes(content: bytes, name: str) -> Photo:
@@ -84,18 +82,14 @@ def pixel_count(path: str | os.PathLike[str]) -> int:
     """
     try:
         path = Path(path)
-        if (shard := shard_of(path)) is not None:
-            source: Path | BytesIO = BytesIO(content(path, shard))
-        else:
-            check_regular(path)
-            source = path
-        with opened(source) as image:
+        shard = shard_of(path)
+        with opened(path if shard is None else BytesIO(content(path, shard))) as image:
             return image.width * image.height
     except Exception:  # of decoders, which raise anything; `read` tells it
         return 0
 
 
-def _decoded(source: Path | BytesIO, name: str) -> Photo:
+def _decoded(source: Stream, name: str) -> Photo:
     try:
         with opened(source) as image:
             if has_more_bands(image):
@@ -109,10 +103,11 @@ def _decoded(source: Path | BytesIO, name: str) -> Photo:
     except Image.DecompressionBombError as error:
         raise DeepInsideError(f"{name}: the photo was refused as a possible decompression bomb ({error})") from None
     except Exception as error:  # on broken files decoders raise anything, from SyntaxError to struct.error
-        raise DeepInsideError(f"{name}: the image is damaged or truncated ({brief(error)})") from None
+        what = brief(error).partition(" (")[0]  # without counts of bytes, so that equal reasons are equal
+        raise DeepInsideError(f"{name}: the image is damaged or truncated ({what})") from None
 
 
-def _with_more_bands(image: Image.Image, source: Path | BytesIO, name: str) -> Photo:
+def _with_more_bands(image: Image.Image, source: Stream, name: str) -> Photo:
     try:
         return photo_of_bands(source, name)
     except DeepInsideError:
@@ -122,21 +117,15 @@ def _with_more_bands(image: Image.Image, source: Path | BytesIO, name: str) -> P
         return without_other_bands(image, source, name)
 
 
-def _unidentified(source: Path | BytesIO, name: str) -> Photo:
+def _unidentified(source: Stream, name: str) -> Photo:
     """A photo that only other packages than Pillow can read."""
-    head = _head(source)
+    source.seek(0)
+    head = source.read(12)
     if bands.is_tiff(head):
         return photo_of_bands(source, name)
     if is_heif(head):
         raise DeepInsideError(f"{name}: a HEIC photo needs an extra: pip install 'deepinside[heic]'")
     raise DeepInsideError(f"{name}: expected a photo, got a file of an unknown format")
-
-
-def _head(source: Path | BytesIO) -> bytes:
-    if isinstance(source, BytesIO):
-        return source.getvalue()[:12]
-    with source.open("rb") as file:
-        return file.read(12)
 
 
 def as_photo(source: Photo | Image.Image | ArrayLike | torch.Tensor | str | os.PathLike[str]) -> Photo:
@@ -214,40 +203,6 @@ def save_png(image: Image.Image, path: Path, **options: Any) -> Path:
     with writing(path, "an image"), atomic_write(path) as part:
         image.save(part, format="PNG", **options)
     return path
-
-
-def find_photos(sources: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, Path]]:
-    """Files and folders -> `(photo, name)` pairs; `name` is the path relative to the folder that was searched.
-
-    Folders are searched recursively for the suffixes of the declared formats, in sorted order, without hidden files; a
-    file that is given is taken whatever its suffix. Names that differ in their suffix or in case alone get a number, so
-    that no output of one photo overwrites that of another. Raises `DeepInsideError` for a folder without photos.
-    """
-    found: list[tuple[Path, Path]] = []
-    for source in map(Path, sources):
-        if not _is_folder(source):
-            found.append((source, Path(source.name)))
-            continue
-        inside = [path for path in sorted(source.rglob("*")) if _is_photo(path.relative_to(source), path)]
-        if not inside:
-            raise DeepInsideError(
-                f"{source}: expected a folder with photos ({', '.join(sorted(suffixes()))}), found none"
-            )
-        found += [(path, path.relative_to(source)) for path in inside]
-    taken: set[int] = set()
-    return [(path, distinct_name(name, taken, with_suffix=False)) for path, name in found]
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
-
-
-def _is_photo(name: Path, path: Path) -> bool:
-    hidden = any(part.startswith(".") for part in name.parts)
-    return is_picture_name(name) and not hidden and is_file(path)
 
 
 def _is_several(source: object) -> bool:

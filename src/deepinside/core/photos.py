@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from PIL import ExifTags, Image, ImageOps
 from deepinside.core import bands
 from deepinside.core.depth import Window, window
 from deepinside.core.errors import DeepInsideError
+from deepinside.core.formats import Stream
 
 ORIENTATION = ExifTags.Base.Orientation
 S_MAX_SAMPLE_VALUE, MAX_SAMPLE_VALUE, SAMPLE_FORMAT = 341, 281, 339  # tags of TIFF
@@ -55,7 +54,7 @@ class Photo:
 # ----------------------------------------------------------------------------------------------------- Pillow's images
 
 
-def photo_of_image(image: Image.Image, source: Path | BytesIO | None, name: str) -> Photo:
+def photo_of_image(image: Image.Image, source: Stream | None, name: str) -> Photo:
     """A photo of an opened image; `source` is its file, if there is one."""
     kind, declared, is_deep = image.format, _declared_white(image), _is_deep_color(image)
     wrapped, is_negative = _wrapped(image), _is_negative(image)
@@ -95,7 +94,7 @@ def has_more_bands(image: Image.Image) -> bool:
     return bool(_samples(image) != len(image.getbands()))
 
 
-def without_other_bands(image: Image.Image, source: Path | BytesIO, name: str) -> Photo:
+def without_other_bands(image: Image.Image, source: Stream, name: str) -> Photo:
     """A photo of the bands that Pillow reads, with a note, where no other package can read all of them."""
     samples, read = _samples(image), len(image.getbands())
     photo = photo_of_image(image, source, name)
@@ -184,7 +183,7 @@ def _significant_bits(file: Any) -> int | None:
 # ---------------------------------------------------------------------------------------------------- arrays of values
 
 
-def photo_of_bands(source: Path | BytesIO, name: str) -> Photo:
+def photo_of_bands(source: Stream, name: str) -> Photo:
     """A photo of a TIFF that Pillow does not read, or not all of it. Raises `DeepInsideError` as `read_bands` does."""
     values, white, is_negative = bands.read_bands(source, name)
     try:

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Shaped
 from PIL import Image
 
 from deepinside.core.errors import DeepInsideError, brief
-from deepinside.core.formats import check_regular, opened, room
+from deepinside.core.formats import opened, room
 from deepinside.core.geometry import Box
 from deepinside.data.samples import RunLengths
 
@@ -104,7 +104,6 @@ def read_mask(path: Path, width: int, height: int) -> tuple[Shaped[np.ndarray, "
     The size is compared before the pixels are read. Raises `DeepInsideError` for another size and damaged files.
     """
     try:
-        check_regular(path)
         with opened(path) as image, room.taken(width * height):
             if image.size != (width, height):
                 raise DeepInsideError(

@@ -41,7 +41,7 @@ from deepinside.evaluation.metrics import (
 )
 from deepinside.evaluation.objects import Truth
 from deepinside.evaluation.results import Case, Evaluation, Failure, Found, Judged, tabulate
-from deepinside.explanations.explain import BATCH, MOST_PIXELS, see_each, segmentations
+from deepinside.explanations.explain import BATCH, MOST_PIXELS, see_each, segmentations, views_or_reason
 from deepinside.explanations.localizer import Choice, Seen
 from deepinside.explanations.presets import PRESETS, AnyLocalizer, localizer_of, name_of
 from deepinside.networks.classifier import Classifier
@@ -207,7 +207,7 @@ class _Run:
         """One pass of a localizer for all scenes; the first localizer's also tells which class to ask about."""
         localizer = self.localizers[name]
         choices: list[Choice] = [partial(_that, scene.asked) if scene.seen else scene.choose for scene in scenes]
-        views = [localizer.views(self.classifier, scene.photo) for scene in scenes]
+        views = [views_or_reason(self.classifier, localizer, scene.photo) for scene in scenes]
         for scene, seen in zip(scenes, see_each(self.classifier, localizer, views, choices), strict=True):
             scene.seen[name] = seen
 

@@ -165,19 +165,30 @@ def choice_of(
 def see_each(
     classifier: Classifier,
     localizer: AnyLocalizer,
-    views: Sequence[Views],
+    views: Sequence[Views | DeepInsideError],
     choices: Sequence[Choice],
     most: int | None = None,
 ) -> list[Seen | DeepInsideError]:
-    """What the network says of each photo of a batch; a photo that fails does not take the others with it."""
+    """What the network says of each photo of a batch; a photo that fails does not take the others with it.
+
+    A reason in place of the views of a photo stays where it is.
+    """
+    asked = [(view, choice) for view, choice in zip(views, choices, strict=True) if isinstance(view, Views)]
+    said = iter(_see_together(classifier, localizer, asked, most))
+    return [next(said) if isinstance(view, Views) else view for view in views]
+
+
+def _see_together(
+    classifier: Classifier, localizer: AnyLocalizer, asked: Sequence[tuple[Views, Choice]], most: int | None
+) -> list[Seen | DeepInsideError]:
+    if not asked:
+        return []
     try:
-        return list(localizer.see(classifier, views, choices, most))
+        return list(localizer.see(classifier, [view for view, _ in asked], [choice for _, choice in asked], most))
     except DeepInsideError as error:
-        if len(views) == 1:
+        if len(asked) == 1:
             return [error]
-    return [
-        see_each(classifier, localizer, [view], [choice], most)[0] for view, choice in zip(views, choices, strict=True)
-    ]
+    return [_see_together(classifier, localizer, [one], most)[0] for one in asked]
 
 
 def detections(
@@ -242,10 +253,11 @@ def _outcomes(
 ) -> list[Outcome]:
     """A batch of files, from reading to masks."""
     began = perf_counter()
-    shown = [(path, choice, show(classifier, localizer, path)) for path, choice in wanted]
+    shown = [show(classifier, localizer, path) for path, _ in wanted]
+    said = see_each(classifier, localizer, shown, [choice for _, choice in wanted], most)
     outcomes = [
-        outcome_of(classifier, localizer, path, photo, seen, most)
-        for path, photo, seen in see_shown(classifier, localizer, shown, most)
+        outcome_of(classifier, localizer, path, views, seen, most)
+        for (path, _), views, seen in zip(wanted, shown, said, strict=True)
     ]
     share = (perf_counter() - began) / len(wanted)
     return [replace(outcome, seconds=share) for outcome in outcomes]
@@ -253,39 +265,39 @@ def _outcomes(
 
 def show(classifier: Classifier, localizer: AnyLocalizer, path: Path) -> Views | DeepInsideError:
     """The first stage: what the network is shown of the photo in a file, or why it cannot be read."""
-    try:
-        return localizer.views(classifier, read(path))
-    except DeepInsideError as error:
-        return error
-
-
-def see_shown(
-    classifier: Classifier,
-    localizer: AnyLocalizer,
-    shown: Sequence[tuple[Path, Choice, Views | DeepInsideError]],
-    most: int | None,
-) -> list[tuple[Path, Photo | None, Seen | DeepInsideError]]:
-    """The second stage: what the network says of each photo of a batch that could be read, in one go."""
-    views = [each for *_, each in shown if isinstance(each, Views)]
-    choices = [choice for _, choice, each in shown if isinstance(each, Views)]
-    said = iter(see_each(classifier, localizer, views, choices, most) if views else ())
-    return [
-        (path, each.photo, next(said)) if isinstance(each, Views) else (path, None, each) for path, _, each in shown
-    ]
+    photo = read_or_reason(path)
+    return views_or_reason(classifier, localizer, photo) if isinstance(photo, Photo) else photo
 
 
 def outcome_of(
     classifier: Classifier,
     localizer: AnyLocalizer,
     path: Path,
-    photo: Photo | None,
+    shown: Views | DeepInsideError,
     seen: Seen | DeepInsideError,
     most: int | None,
 ) -> Outcome:
-    """The third stage: the masks and boxes of a photo."""
-    if photo is None or isinstance(seen, DeepInsideError):
-        return Outcome(path, photo, error=seen if isinstance(seen, DeepInsideError) else None)
+    """The third stage: the masks and boxes of a photo, or the reason why there are none."""
     try:
-        return Outcome(path, photo, _explanation(classifier, localizer, photo, seen, most))
+        if isinstance(seen, DeepInsideError):
+            raise seen
+        assert isinstance(shown, Views)
+        return Outcome(path, shown.photo, _explanation(classifier, localizer, shown.photo, seen, most))
     except DeepInsideError as error:
         return Outcome(path, error=error)
+
+
+def views_or_reason(classifier: Classifier, localizer: AnyLocalizer, photo: Photo) -> Views | DeepInsideError:
+    """What the network is shown of a photo, or why it cannot be, such as a band that the photo lacks."""
+    try:
+        return localizer.views(classifier, photo)
+    except DeepInsideError as error:
+        return error
+
+
+def read_or_reason(path: Path) -> Photo | DeepInsideError:
+    """The photo in a file, or why it cannot be read."""
+    try:
+        return read(path)
+    except DeepInsideError as error:
+        return error

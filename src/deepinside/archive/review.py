@@ -1,0 +1,100 @@
+"""Which photos need a person first: the probability that a box of a photo is wrong, from what its rows tell.
+
+A logistic regression on five figures of a class: how sure the network is of the object, how much of the evidence lies
+outside of the boxes, how much of the mask only the cut has added, how many sides of the frame the box touches, and
+whether there are several objects. `benchmarks/review.py` fits and judges it; `docs/archive.md` has the data and the
+outcome. That a label and the prediction disagree shows in the first figure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from deepinside.archive.small_maps import SIDE, read_map
+
+Row: TypeAlias = dict[str, Any]
+
+INTERCEPT, UNSURE, OUTSIDE, UNSEEDED, SIDES, SEVERAL = -3.10, -0.154, 3.36, 1.455, 0.582, 1.179
+NEAR = 0.01  # of the photo's side: a box so near to the frame touches it
+SURE = 1e-4  # probabilities nearer to 0 and 1 are the same
+TELLING = 0.6  # what a figure adds to the log odds, at least, to be told as a reason
+
+
+class Term(NamedTuple):
+    """What a figure adds to the log odds that a box is wrong, and what it says."""
+
+    weight: float
+    reason: str
+
+
+def need(photo: Sequence[Row]) -> float:
+    """The probability, in [0, 1], that a person has to change something, from all rows of a photo.
+
+    Of several classes, the one that needs it most counts. A photo that failed needs a person in any case.
+    """
+    if photo[0]["error"] is not None:
+        return 1.0
+    odds = max(INTERCEPT + sum(term.weight for term in terms(mine)) for mine in classes_of(photo))
+    return 1 / (1 + math.exp(-odds))
+
+
+def reasons(photo: Sequence[Row]) -> list[str]:
+    """Why a photo needs a person, the weightiest reason first."""
+    first = photo[0]
+    if first["error"] is not None:
+        return [first["error"]]
+    given = {row["label"] for row in photo if row["given"]}
+    differs = [f"given {', '.join(sorted(given))}, predicted {first['predicted']}"]
+    worst = max(map(terms, classes_of(photo)), key=lambda found: sum(term.weight for term in found))
+    telling = [term.reason for term in sorted(worst, reverse=True) if term.weight >= TELLING]
+    return (differs if given and first["predicted"] not in given else []) + telling
+
+
+def classes_of(photo: Sequence[Row]) -> list[list[Row]]:
+    """The rows of each class of a photo."""
+    return [list(mine) for _, mine in groupby(photo, itemgetter("class"))]
+
+
+def terms(rows: Sequence[Row]) -> list[Term]:
+    """What each figure of one class in one photo says; without an object, all evidence is outside of it."""
+    first = rows[0]
+    if first["class"] is None:
+        sure, outside, unseeded, sides = max(first["top_probability"]), 1.0, 1.0, 0
+    else:
+        sure, unseeded, sides = first["confidence"], first["unseeded"], _sides(first)
+        outside = _outside(rows)
+    sure = min(max(sure, SURE), 1 - SURE)
+    several = len(rows) > 1
+    doubt = "no object" if first["class"] is None else f"{sure:.0%} sure"
+    return [
+        Term(UNSURE * math.log(sure / (1 - sure)), doubt),
+        Term(OUTSIDE * outside, f"{outside:.0%} of the evidence outside"),
+        Term(UNSEEDED * unseeded, f"{unseeded:.0%} of the mask without evidence"),
+        Term(SIDES * sides, f"touches {sides} side{'s' if sides > 1 else ''} of the frame"),
+        Term(SEVERAL * several, f"{len(rows)} objects"),
+    ]
+
+
+def _sides(row: Row) -> int:
+    """How many sides of the frame a box touches."""
+    width, height = row["width"], row["height"]
+    before = row["x0"] <= NEAR * width, row["y0"] <= NEAR * height
+    after = row["x1"] >= (1 - NEAR) * width, row["y1"] >= (1 - NEAR) * height
+    return int(sum(before) + sum(after))
+
+
+def _outside(rows: Sequence[Row]) -> float:
+    """The share of the saliency of a class that lies outside of the boxes of its objects, in [0, 1]."""
+    map = read_map(rows[0]["map"]).astype(np.float64)
+    centers = (np.arange(SIDE) + 0.5) / SIDE
+    inside = np.zeros((SIDE, SIDE), bool)
+    for row in rows:
+        x, y = centers * row["width"], centers * row["height"]
+        inside |= ((y >= row["y0"]) & (y < row["y1"]))[:, None] & ((x >= row["x0"]) & (x < row["x1"]))
+    return float(map[~inside].sum() / max(map.sum(), 1.0))

@@ -1,0 +1,58 @@
+"""The photos of a run in the order in which a person should look at them."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from deepinside.archive.folder import part_rows
+from deepinside.archive.records import photos_of
+from deepinside.archive.review import Row, need, reasons
+from deepinside.core import escape
+from deepinside.core.errors import writing
+from deepinside.core.files import atomic_write
+
+FIGURES = [
+    "error", "given", "label", "predicted", "class", "confidence", "unseeded", "top_probability", "map",
+    "x0", "y0", "x1", "y1", "width", "height",
+]  # fmt: skip
+COLUMNS = ("review", "photo", "path", "given", "predicted", "why")
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A photo that waits for a person, and how much it needs one, in [0, 1]."""
+
+    need: float
+    photo: str
+    path: str
+    given: str
+    predicted: str
+    why: str
+
+
+def waiting(folder: Path) -> list[Waiting]:
+    """All photos of a run, those that need a person most first. Raises `DeepInsideError` for a damaged part."""
+    rows = (row for part in part_rows(folder, ["key", "photo", "file", *FIGURES]) for row in part)
+    found = map(_waiting, photos_of(rows))
+    return sorted(found, key=lambda each: (-each.need, each.photo))
+
+
+def _waiting(photo: Sequence[Row]) -> Waiting:
+    first = photo[0]
+    given = dict.fromkeys(row["label"] for row in photo if row["given"])
+    path = escape.encodable(os.fsdecode(first["file"]))
+    texts = "; ".join(given), first["predicted"] or "", "; ".join(reasons(photo))
+    return Waiting(need(photo), first["photo"], path, *texts)
+
+
+def write_list(photos: Iterable[Waiting], path: Path) -> Path:
+    """A table of them, in their order. Raises `DeepInsideError` where it cannot be written."""
+    with writing(path, "a list"), atomic_write(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream)
+        table.writerow(COLUMNS)
+        table.writerows([f"{each.need:.4f}", *astuple(each)[1:]] for each in photos)
+    return path

@@ -1,0 +1,31 @@
+"""Small maps: the saliency of a class in the whole photo, squeezed to a square of bytes, as rows of a run keep it."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from deepinside.core.geometry import Frame
+from deepinside.core.results import Saliency
+
+SIDE = 32  # cells of a small map
+TINY = 1e-30  # of a map of zeros
+
+
+def small_map(found: Saliency) -> UInt8[np.ndarray, "32 32"]:
+    """A map in the whole photo, squeezed to a square of `SIDE` cells; its largest value becomes 255.
+
+    >>> small_map(Saliency(Frame.whole(40, 30, width=2, height=1), np.array([[0.0, 2.0]])))[5, [0, 15, 31]].tolist()
+    [0, 120, 255]
+    """
+    frame, values = found.frame, Image.fromarray(found.map.astype(np.float32))
+    width, height = min(frame.width, SIDE), min(frame.height, SIDE)  # an average of cells, not one of them
+    coarse = Frame(frame.photo_width, frame.photo_height, frame.region, width, height).resized(SIDE, SIDE)
+    squeezed = coarse.map_to_photo(np.asarray(values.resize((width, height), Image.Resampling.BOX)))
+    return np.round(squeezed * (255 / max(float(squeezed.max()), TINY))).astype(np.uint8)
+
+
+def read_map(content: bytes) -> UInt8[np.ndarray, "32 32"]:
+    """A small map from its bytes."""
+    return np.frombuffer(content, np.uint8).reshape(SIDE, SIDE)
