@@ -116,6 +116,7 @@ class Explanation:
     objects: tuple[Detection, ...]
     probabilities: str = "softmax"
     about: About = NOTHING_SAID
+    review: float | None = None
 
     @property
     def by_class(self) -> tuple[tuple[Detection, ...], ...]:
