@@ -37,7 +37,7 @@ from deepinside.core.results import Detection, Explanation, Segmentation
 from deepinside.data.masks import decoded
 from deepinside.data.samples import RunLengths
 from deepinside.explanations.explain import Outcome
-from deepinside.explanations.export import coco_rle
+from deepinside.explanations.exports.run_lengths import coco_rle
 
 Row: TypeAlias = dict[str, Any]
 
