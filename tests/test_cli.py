@@ -640,6 +640,12 @@ def test_run_tells_failures_and_what_comes_next_and_goes_on(deepinside, small, t
     status, told, _ = deepinside("export", out, "coco", "voc")
     assert (status, told) == (0, f"2 photos\n  -> {out / 'coco'}\n  -> {out / 'voc'}\n")
     assert len(json.loads((out / "coco" / "annotations.json").read_text())["images"]) == 2
+    corrected = out / "voc" / "VOCdevkit" / "VOC2012" / "Annotations" / "a.xml"
+    corrected.write_text("<annotation/>")
+    status, told, _ = deepinside("export", out, "coco", "voc")
+    assert (status, corrected.read_text()) == (0, "<annotation/>")
+    kept = f"  {out / 'voc'}: kept 1 file that somebody has changed: VOCdevkit/VOC2012/Annotations/a.xml"
+    assert told.splitlines() == ["2 photos", kept, f"  -> {out / 'coco'}", f"  -> {out / 'voc'}"]
 
 
 def test_run_takes_a_table_of_labels(deepinside, small, tmp_path):

@@ -21,7 +21,7 @@ import typer
 from deepinside import cli_options as groups
 from deepinside import cli_text as text
 from deepinside.cli_files import beside, kind_of
-from deepinside.cli_options import ARCHIVE, OUT, RUN, JsonFile, OptionalOut, Out, Photos, among, options
+from deepinside.cli_options import ARCHIVE, OUT, RUN, JsonFile, OptionalOut, Out, Photos, among, listed, options
 from deepinside.cli_streams import Ended, StandardOutputError, complain, ended_by, remark, say, say_json, speaking
 from deepinside.core.errors import DeepInsideError, check_writable, check_writable_folder
 
@@ -81,8 +81,8 @@ def localize(
         list[str] | None,
         typer.Option(
             metavar="FORMAT",
-            help="Also write labels into DIR/FORMAT, which must hold none: coco, voc, yolo, labelstudio or masks; may "
-            "be repeated. With --top 1 --objects one there is one box per photo.",
+            help=f"Also write labels into DIR/FORMAT, which must hold none: {listed(groups.FORMATS)}; may be repeated. "
+            "With --top 1 --objects one there is one box per photo.",
             autocompletion=among(groups.FORMATS),
         ),
     ] = None,
@@ -185,19 +185,21 @@ def export(
     folder: groups.RunFolder,
     formats: Annotated[
         list[str],
-        typer.Argument(
-            metavar="FORMAT", help="coco, voc, yolo, labelstudio or masks.", autocompletion=among(groups.FORMATS)
-        ),
+        typer.Argument(metavar="FORMAT", help=f"{listed(groups.FORMATS)}.", autocompletion=among(groups.FORMATS)),
     ],
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the folders of the formats go.", show_default="DIR")
     ] = None,
 ) -> None:
-    """What a run has found so far, as labels for other tools: each format in a folder of its own, DIR/FORMAT."""
+    """What a run has found so far, as labels for other tools: each format in a folder of its own, DIR/FORMAT.
+
+    Once more after more photos, it adds them, and leaves files alone that somebody has changed since.
+    """
     from deepinside.archive.run import export_run
 
-    count = export_run(folder, out or folder, formats)
-    say(f"{count} photos")
+    changed: list[str] = []
+    count = export_run(folder, out or folder, formats, changed.append)
+    say(f"{count} photos", *(f"  {line}" for line in changed))
     for name in dict.fromkeys(formats):
         _tell((out or folder) / name)
 

@@ -36,7 +36,7 @@ MODELS = ("lite0", "lite1", "lite2", "timm:", "torchvision:", "hf:")
 PRESETS = ("best", "paper")
 OBJECTS = ("one", "all")
 RULES = ("gradient", "deconvnet", "guided")
-FORMATS = ("coco", "voc", "yolo", "labelstudio", "masks")
+FORMATS = ("coco", "voc", "yolo", "labelstudio", "masks", "csv", "fiftyone")
 ENGINES = ("local", "ray")
 CLASS_IMAGES = ("canonical", "paper")
 ANIMATIONS = ("gif", "webp")
@@ -55,6 +55,15 @@ def among(names: tuple[str, ...]) -> Callable[[str], list[str]]:
         return [name for name in names if name.startswith(incomplete)]
 
     return complete
+
+
+def listed(names: tuple[str, ...]) -> str:
+    """Names for a sentence.
+
+    >>> listed(RULES)
+    'gradient, deconvnet or guided'
+    """
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def options(command: Callable[..., None]) -> Callable[..., None]:

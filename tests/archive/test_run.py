@@ -18,9 +18,11 @@ from deepinside.archive import run as module
 from deepinside.archive.folder import part_files, part_rows
 from deepinside.archive.records import photos_of
 from deepinside.archive.run import LEAST, export_run, failures, running
-from deepinside.archive.wanted import Wanted
+from deepinside.archive.wanted import Wanted, wanted_of
 from deepinside.core.errors import DeepInsideError
+from deepinside.data.boxes import read_samples
 from deepinside.explanations.explain import explain
+from deepinside.explanations.export import FORMATS
 
 
 @pytest.fixture
@@ -166,8 +168,47 @@ def test_exports_hold_what_the_run_found(colors, archive, tmp_path):
     boxes = [[row["x0"], row["y0"], row["x1"] - row["x0"], row["y1"] - row["y0"]] for row in rows]
     assert [each["bbox"] for each in read.anns.values()] == boxes
     assert [each["segmentation"]["counts"] for each in read.anns.values()] == [row["mask"] for row in rows]
-    with pytest.raises(DeepInsideError, match="found files in it"):
-        export_run(tmp_path / "run", tmp_path / "out", ["coco"])
+
+
+def test_an_export_after_more_photos_adds_them_and_keeps_corrected_labels(colors, archive, tmp_path):
+    finish(colors, archive[:2], tmp_path / "run")
+    export_run(tmp_path / "run", tmp_path / "run", [*FORMATS])
+    label = tmp_path / "run" / "yolo" / "labels" / "0.txt"
+    label.write_text("2 0.5 0.5 0.1 0.1\n")
+    finish(colors, archive, tmp_path / "run")
+    told = []
+    assert export_run(tmp_path / "run", tmp_path / "run", [*FORMATS], told.append) == 7
+    assert told == [f"{tmp_path / 'run' / 'yolo'}: kept 1 file that somebody has changed: labels/0.txt"]
+    assert label.read_text() == "2 0.5 0.5 0.1 0.1\n"
+    images = json.loads((tmp_path / "run" / "coco" / "annotations.json").read_text())["images"]
+    assert [each["file_name"] for each in images] == [f"{n}.png" for n in (0, 1, 2, 4, 5, 6, 8)]
+    assert len(list((tmp_path / "run" / "yolo" / "labels").iterdir())) == 7
+
+
+def test_labels_asked_for_later_replace_those_that_nobody_has_changed(colors, archive, tmp_path):
+    for index in (0, 2):
+        finish(colors, [Wanted(each.path, each.name, (index,)) for each in archive[:2]], tmp_path / "run")
+        export_run(tmp_path / "run", tmp_path / "run", ["masks", "csv"])
+    found = sorted(path.name for path in (tmp_path / "run" / "masks" / "masks").iterdir() if "-2" in path.name[1:4])
+    assert found
+    assert not list((tmp_path / "run" / "masks" / "masks").glob("?-0*.png")), "the masks of the other class are gone"
+
+
+def test_a_table_of_objects_is_what_a_run_and_an_evaluation_read(colors, archive, tmp_path):
+    finish(colors, archive[:3], tmp_path / "run", min_probability=0.3)
+    export_run(tmp_path / "run", tmp_path / "run", ["csv"])
+    path = tmp_path / "run" / "csv" / "objects.csv"
+    rows = [row for row in rows_in(tmp_path / "run") if row["class"] is not None]
+    expected = {row["photo"]: [each["class"] for each in rows if each["photo"] == row["photo"]] for row in rows}
+    wanted = wanted_of([path], colors.labels.find)
+    assert {each.path.name: each.classes for each in wanted} == {
+        name: tuple(dict.fromkeys(classes)) for name, classes in expected.items()
+    }
+    boxes = {sample.path.name: [each.box.as_tuple() for each in sample.annotations] for sample in read_samples(path)}
+    assert boxes == {
+        name: [(row["x0"], row["y0"], row["x1"], row["y1"]) for row in rows if row["photo"] == name]
+        for name in expected
+    }
 
 
 def test_annotators_can_choose_every_class_of_the_network(colors, archive, tmp_path):

@@ -47,7 +47,7 @@ from deepinside.core.results import Detection, Explanation, Prediction, Saliency
 from deepinside.data.masks import decoded
 from deepinside.data.samples import RunLengths
 from deepinside.explanations.explain import Outcome
-from deepinside.explanations.export import coco_rle
+from deepinside.explanations.exports.run_lengths import coco_rle
 
 SCHEMA = pa.schema([
     ("key", pa.uint64()), ("file_key", pa.uint64()),

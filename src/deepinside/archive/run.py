@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -111,14 +112,18 @@ def failures(folder: Path) -> Counter[str]:
     return found
 
 
-def export_run(folder: Path, out: Path, formats: Sequence[str]) -> int:
+def export_run(folder: Path, out: Path, formats: Sequence[str], tell: Callable[[str], None] | None = None) -> int:
     """Write what a run has found so far in one or more formats; returns the number of photos.
+
+    An earlier export of the run is added to. `tell` gets a line for what somebody has changed in it.
 
     Raises `DeepInsideError` for a folder without a run, and as `exporting` does.
     """
     about = about_run(folder)
+    classes = [(name, wnid) for name, wnid in about["classes"]]
+    photos = {os.fsdecode(row["file"]) for rows in part_rows(folder, ["file"]) for row in rows}
     count = 0
-    with exporting(out, formats, [(name, wnid) for name, wnid in about["classes"]]) as add:
+    with exporting(out, formats, classes, run_photos=photos, tell=tell) as add:
         for rows in part_rows(folder):
             for path, name, explanation in explanations(rows, about):
                 add(path, name, explanation)
