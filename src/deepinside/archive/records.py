@@ -178,6 +178,15 @@ def photos_of(rows: Iterable[Row]) -> Iterator[list[Row]]:
     return (list(mine) for _, mine in groupby(rows, itemgetter("key")))
 
 
+def reason_of(row: Row) -> str | None:
+    """Why a photo has no answer, without its path, which a message may tell in another way; None where it has one."""
+    error: str | None = row["error"]
+    if error is None:
+        return None
+    before, told, reason = error.partition(f"{escape.encodable(os.path.basename(os.fsdecode(row['file'])))}: ")
+    return reason if told and (not before or before.endswith(("/", os.sep))) else error
+
+
 def map_of(row: Row) -> UInt8[np.ndarray, "32 32"]:
     """The map in a row of the first object of a class."""
     return np.frombuffer(row["map"], np.uint8).reshape(SIDE, SIDE)

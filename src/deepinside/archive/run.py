@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -19,9 +18,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deepinside.archive.folder import RunFolder, about_run, opened_run, part_rows
-from deepinside.archive.records import Row, explanations, key_of, rows_of
+from deepinside.archive.records import Row, explanations, key_of, reason_of, rows_of
 from deepinside.archive.wanted import Wanted
-from deepinside.core import escape
 from deepinside.core.errors import DeepInsideError
 from deepinside.explanations.explain import FEW_CLASSES, Outcome, explain_chosen, most_objects
 from deepinside.explanations.export import exporting
@@ -109,9 +107,7 @@ def failures(folder: Path) -> Counter[str]:
     """Why photos of a run have failed, without their names, and how many of them for each reason."""
     found: Counter[str] = Counter()
     for rows in part_rows(folder, ["file", "error"]):
-        for row in rows:
-            if row["error"]:
-                found[row["error"].removeprefix(f"{escape.encodable(os.fsdecode(row['file']))}: ")] += 1
+        found.update(reason for row in rows if (reason := reason_of(row)))
     return found
 
 
