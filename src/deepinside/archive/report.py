@@ -69,6 +69,7 @@ class _Index:
     places: list[tuple[int, int]] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     numbers: dict[str, int] = field(default_factory=dict)  # of the reasons
+    shown: set[int] = field(default_factory=set)  # classes
     unread: int = 0
 
     def add(self, photo: Sequence[Row], place: tuple[int, int], is_read: bool) -> None:
@@ -83,6 +84,7 @@ class _Index:
             self.photos.append(
                 [name, _short(need(photo)), predicted, _short(probability), [*map(list, _found(photo))], None]
             )
+            self.shown.update(photo[0]["top"], (row["class"] for row in photo if row["class"] is not None))
             self.unread += not is_read
         self.places.append(place)
 
@@ -94,11 +96,10 @@ class _Index:
 
     def sorted(self, order: Sequence[int]) -> dict[str, Any]:
         """The index as the page reads it."""
-        shown = {each[0] for photo in self.photos for each in photo[4]} | {photo[2] for photo in self.photos} - {None}
         return {
             "block": BLOCK,
             "units": UNITS,
-            "names": {index: escape.terminal(self.names.get(index, f"class {index}")) for index in sorted(shown)},
+            "names": {index: escape.terminal(self.names.get(index, f"class {index}")) for index in sorted(self.shown)},
             "reasons": [*map(escape.terminal, self.numbers)],
             "photos": [self.photos[number] for number in order],
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from contourpy import LineType, contour_generator
@@ -52,7 +53,7 @@ def outline(mask: Bool[np.ndarray, "height width"]) -> str:
         return ""
     padded = np.pad(cells, 1)  # so that outlines are closed at the photo's edges
     level = min(127.5, float(padded.max()) / 2)  # an object that is smaller than a cell has an outline, too
-    lines = contour_generator(z=padded, line_type=LineType.Separate).lines(level)
+    lines = cast(list[np.ndarray], contour_generator(z=padded, line_type=LineType.Separate).lines(level))
     units = np.array([width, height]) * UNITS / longer
     return "".join(_path(np.clip((_simplified(line) - 0.5) / size * units, 0, units)) for line in lines)
 

@@ -90,7 +90,7 @@ def _decoded(source: Path | BytesIO, name: str, least: int | None = None) -> Pho
     try:
         with opened(source) as image:
             if least:
-                image.draft(None, (least, least))  # type: ignore[arg-type]
+                image.draft(None, (least, least))
             if has_more_bands(image):
                 return _with_more_bands(image, source, name)
             with room.taken(image.width * image.height):

@@ -1,6 +1,6 @@
 // The grid of photos, of which only those in sight are elements of the page.
 
-const GAP = 18, NARROWEST = 168, CAPTION = 66, AHEAD = 2; // pixels, and rows above and below the window
+const GAP = 18, NARROWEST = 168, CAPTION = 58, AHEAD = 2; // pixels, and rows above and below the window
 const grid = { element: $("grid"), photos: [], tiles: new Map(), current: 0, columns: 1, width: 0, row: 1 };
 
 grid.show = function (chosen) {
@@ -94,13 +94,19 @@ function linesOf(photo) {
   const lines = found.slice(0, photo.differs ? 1 : 2).map((each) => line(photo, each, each.given ? "given" : ""));
   if (photo.differs) lines.push(element("div", { class: "line quiet" }, element("bdi", {}, `predicted ${className(photo.predicted)}`), end(percent(photo.probability))));
   if (!lines.length && photo.reason === null) {
-    lines.push(element("div", { class: "line quiet" }, element("bdi", {}, `no object; ${className(photo.predicted)}`), end(percent(photo.probability))));
+    lines.push(element("div", { class: "line quiet" }, element("bdi", {}, `no object · ${className(photo.predicted)}`), end(percent(photo.probability))));
   }
   const more = found.length - (photo.differs ? 1 : 2);
   if (more > 0) lines.at(-1).lastChild.before(element("span", { class: "quiet" }, `+${more}`));
-  const name = element("div", { class: "line quiet" }, element("bdi", { title: photo.name }, photo.name.split("/").at(-1)));
+  const name = element("div", { class: "line quiet", title: photo.name }, ...shortName(photo.name.split("/").at(-1)));
   if (photo.review !== null) name.append(end(`review ${percent(photo.review)}`));
   return [...lines, name];
+}
+
+// What a name ends with tells photos apart, so that it is cut in the middle, where it is plain ASCII.
+function shortName(name) {
+  const cut = /^[ -~]{14,}$/.test(name) ? name.length - 8 : name.length;
+  return [element("bdi", {}, name.slice(0, cut)), element("span", { class: "rest" }, name.slice(cut))];
 }
 
 function line(photo, each, note) {

@@ -6,7 +6,10 @@ const SHADES = [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 25
 large.open = function (place) {
   large.place = place;
   large.chosen = null;
-  if (!large.element.open) large.element.showModal();
+  if (!large.element.open) {
+    large.element.showModal();
+    large.element.focus(); // and no button, which the space bar would press
+  }
   large.draw();
 };
 
@@ -92,7 +95,7 @@ function drawHeat(details, map) {
       for (let channel = 0; channel < 3; channel++) {
         pixels.data[at + channel] = SHADES[low][channel] + (place - low) * (SHADES[low + 1][channel] - SHADES[low][channel]);
       }
-      pixels.data[at + 3] = 255 * (0.35 + 0.45 * value);
+      pixels.data[at + 3] = 230 * value ** 0.7;
     }
     context.putImageData(pixels, 0, 0);
     const scale = index.units / Math.max(details.width, details.height);

@@ -28,6 +28,7 @@ page.draw = function () {
     if (link.dataset.class === state.class) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  $("none").hidden = chosen.length > 0;
   grid.show(chosen);
 };
 
