@@ -5,8 +5,8 @@
     python benchmarks/report.py write large
     python benchmarks/report.py open large/report.html --browser /usr/bin/chromium [--runs 5]
 
-`repeat` makes the folder of a run with so many photos out of a smaller one, whose rows stand in it again and again under
-other names, since explaining ten thousand photos takes hours. `write` tells the time, the size and the peak memory.
+`repeat` makes the folder of a run with so many photos out of a smaller one, whose rows stand in it again and again
+under other names, since explaining ten thousand photos takes hours. `write` tells the time, the size and the peak memory.
 `open` needs Playwright and a browser, and nothing of this package. It starts a new browser each time, with an empty
 cache of its own, and prints the median over the runs, in milliseconds since the start of the navigation:
 
@@ -28,7 +28,8 @@ PART = 256  # photos, as in a run
 SEEN = """
 () => new Promise((done) => {
   const look = () => {
-    const tiles = [...document.querySelectorAll(".tile")].filter((tile) => tile.getBoundingClientRect().top < innerHeight);
+    const isSeen = (tile) => tile.getBoundingClientRect().top < innerHeight;
+    const tiles = [...document.querySelectorAll(".tile")].filter(isSeen);
     const images = tiles.flatMap((tile) => [...tile.querySelectorAll("img")]);
     if (!images.length || tiles.some((tile) => !tile.querySelector("img, svg, p"))) return requestAnimationFrame(look);
     Promise.all(images.map((image) => image.decode())).then(() => requestAnimationFrame(() => requestAnimationFrame(

@@ -119,7 +119,7 @@ def run_text(begun: Begun, failures: int, seconds: float) -> str:
 def page_text(written: Page) -> str:
     """How many photos are on the page of a run, and what it lacks."""
     lacks = [f"{written.failed} failed"] * (written.failed > 0)
-    lacks += [f"{written.unread} without a thumbnail, since they are not where they were"] * (written.unread > 0)
+    lacks += [f"{written.unread} without a thumbnail, since they cannot be read any more"] * (written.unread > 0)
     return f"{written.photos} photos{': ' if lacks else ''}{', '.join(lacks)}"
 
 

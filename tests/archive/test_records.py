@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from deepinside.archive.records import SCHEMA, explanations, key_of, rows_of, small_map
+from deepinside.archive.records import SCHEMA, explanations, key_of, reason_of, rows_of, small_map
 from deepinside.archive.wanted import Wanted
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Box, Frame
@@ -33,6 +33,17 @@ def square(tmp_path):
 
 def through_parquet(rows):
     return pa.Table.from_pylist(rows, SCHEMA).to_pylist()
+
+
+@pytest.mark.parametrize(("file", "error", "reason"), [
+    (b"/in/a.png", "/in/a.png: expected a photo", "expected a photo"),
+    (b"/in/a.png", "in/a.png: expected a photo, a.png: no", "expected a photo, a.png: no"),
+    (b"/in/a.png", "a.png: damaged", "damaged"), (b"/in/caf\xe9", "in/caf\\xe9: damaged", "damaged"),
+    (b"/in/a.png", "in/data.png: damaged", "in/data.png: damaged"), (b"/in/a.png", "no memory", "no memory"),
+    (b"/in/a.png", None, None),
+])  # fmt: skip
+def test_a_reason_is_told_without_the_photo(file, error, reason):
+    assert reason_of({"file": file, "error": error}) == reason
 
 
 def test_rows_give_the_explanation_back(colors, square):

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import shutil
 from html.parser import HTMLParser
 from io import BytesIO
 from itertools import chain
@@ -208,3 +209,173 @@ def test_where_there_is_no_run_or_no_place_nothing_is_written(folder, tmp_path):
         list(report(tmp_path))
     with pytest.raises(DeepInsideError, match="expected a place to write the report"):
         list(report(folder, Path("/dev/null/report.html")))
+
+
+# ------------------------------------------------------------------------------------------------------ in a browser
+
+
+@pytest.fixture(scope="module")
+def opened(folder):
+    """Open the page at an address in a new tab of Chromium: `opened("#class=1", width=390)`; see `Tab`."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("Chromium is not installed")
+    path = written(folder, folder.parent / "opened.html").path
+    with playwright.sync_playwright() as running_playwright:
+        browser = running_playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        try:
+            yield lambda address="", width=1280: Tab(browser, path, address, width)
+        finally:
+            browser.close()
+
+
+class Tab:
+    """A tab, and everything in it that went wrong or that it asked for."""
+
+    def __init__(self, browser, path, address, width):
+        self.page = browser.new_page(viewport={"width": width, "height": 800})
+        self.index, _ = read_back(path)
+        self.asked, self.wrong = [], []
+        self.page.on("request", lambda request: self.asked.append(request.url.partition(":")[0]))
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.wrong.append(dialog.message))
+        self.page.goto(path.as_uri() + address)
+        self.page.wait_for_selector(".tile img, .tile p, #none:not([hidden])")
+
+    def press(self, *keys):
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def names(self):
+        """The names of the photos in the grid, in the order in which they are shown."""
+        return [label.split(",")[0] for label in self.page.eval_on_selector_all(
+            ".tile", "tiles => tiles.sort((a, b) => a.ariaPosInSet - b.ariaPosInSet).map((tile) => tile.ariaLabel)"
+        )]  # fmt: skip
+
+    def expected(self, keep=lambda photo: True, key=lambda photo: 0):
+        return [photo[0] for photo in sorted(filter(keep, self.index["photos"]), key=key)]
+
+    def current(self):
+        return int(self.page.get_attribute(".tile[aria-selected=true]", "aria-posinset"))
+
+    def is_large(self):
+        return self.page.evaluate("document.getElementById('large').open")
+
+
+def test_in_a_browser_filters_and_orders_are_those_of_the_rows(opened):
+    tab = opened()
+    page, failed = tab.page, lambda photo: photo[5] is not None
+    assert tab.names() == tab.expected()
+    page.select_option("#sort", "name")
+    assert sorted(tab.names()) == sorted(tab.expected())
+    page.select_option("#sort", "likely")
+    likely = [photo for photo in tab.index["photos"] if not failed(photo)]
+    chances = {photo[0]: max([each[1] for each in photo[4]], default=photo[3]) for photo in likely}
+    shown = [chances[name] for name in tab.names()[:-1]]
+    given = next(place for place, name in enumerate(tab.names()) if "given" in name)
+    assert [*shown[:given], *shown[given + 1 :]] == sorted([*shown[:given], *shown[given + 1 :]], reverse=True)
+    page.select_option("#sort", "review")
+    page.select_option("#show", "failed")
+    assert tab.names() == tab.expected(failed)
+    page.select_option("#show", "differs")
+    assert tab.names() == tab.expected(lambda photo: "given" in photo[0])
+    page.select_option("#show", "")
+    page.fill("#text", "GONE")
+    assert tab.names() == ["photos/gone.png"]
+    page.fill("#text", "no such name")
+    assert (tab.names(), page.is_visible("#none")) == ([], True)
+    page.fill("#text", "")
+    middle = sorted(photo[1] for photo in likely)[len(likely) // 2]
+    page.fill("#review", f"{100 * middle:.2f}")
+    assert tab.names() == tab.expected(lambda photo: photo[1] is not None and photo[1] >= round(middle, 4))
+    page.fill("#review", "")
+    page.fill("#most", "0")
+    assert tab.names() == tab.expected(lambda photo: photo[0] in chances and chances[photo[0]] == 0)
+    assert "most=0" in page.url
+    assert (tab.wrong, {*tab.asked} - {"file", "data"}) == ([], set())
+
+
+def test_in_a_browser_each_class_has_its_page(opened):
+    for address in ("", "#class=1"):
+        tab = opened(address)
+        if not address:
+            tab.page.click("#classes a[data-class='1']")
+        tab.page.wait_for_function("location.hash == '#class=1'")
+        assert tab.page.inner_text("#heading") == LABELS[1]
+        assert tab.names() == tab.expected(lambda photo: any(each[0] == 1 for each in photo[4]))
+        assert tab.page.get_attribute("#classes a[aria-current]", "data-class") == "1"
+    tab.page.evaluate("location.hash = '#class=99&show=nonsense&sort=nonsense'")
+    tab.page.wait_for_function("document.querySelectorAll('.tile').length > 6")
+    assert tab.wrong == []
+
+
+def test_in_a_browser_the_keys_step_and_open(opened):
+    tab = opened()
+    tab.press("j")
+    assert tab.current() == 1, "the first key shows where one is"
+    for key, place in [("j", 2), ("ArrowRight", 3), ("k", 2), ("ArrowLeft", 1), ("k", 1), ("End", 7), ("Home", 1)]:
+        tab.press(key)
+        assert tab.current() == place
+    tab.press("ArrowDown")
+    assert tab.current() == 1 + tab.page.evaluate("grid.columns")
+    tab.press("ArrowUp", "Enter")
+    assert tab.is_large()
+    assert tab.page.inner_text("#name") == tab.index["photos"][0][0]
+    tab.press("j", "ArrowRight", "k")
+    assert tab.page.inner_text("#name") == tab.index["photos"][1][0]
+    tab.press("Escape")
+    assert (tab.is_large(), tab.current()) == (False, 2)
+    tab.press(" ")
+    assert tab.is_large()
+    tab.press(" ", "/")
+    assert not tab.is_large()
+    assert tab.page.evaluate("document.activeElement.id") == "text"
+    tab.page.keyboard.type("jj?")
+    assert tab.page.input_value("#text") == "jj?"
+    tab.press("Escape", "?")
+    assert tab.page.is_visible("#keys")
+    tab.press("Escape")
+    assert not tab.page.is_visible("#keys")
+    assert tab.wrong == []
+
+
+def test_in_a_browser_the_large_view_shows_objects_and_heatmaps(opened):
+    tab = opened("#class=0")
+    tab.press("j", "Enter", "h")
+    painted = (
+        "[...document.querySelector('#heat').getContext('2d').getImageData(0, 0, 640, 480).data].some((x) => x > 200)"
+    )
+    tab.page.wait_for_function(painted)
+    assert tab.page.is_visible("#heat")
+    rows = tab.page.locator("#chances tr")
+    assert rows.count() == 3
+    assert tab.page.locator("#objects tbody tr").count() == tab.page.locator("#outlines .over").count() > 0
+    tab.page.wait_for_function("document.querySelector('#photo').src.startsWith('file:')")
+    tab.press("h", "o")
+    assert not tab.page.is_visible("#heat")
+    assert not tab.page.is_visible("#outlines")
+    tab.press("c")
+    assert tab.page.is_visible("#heat")
+    tab.press("Escape")
+    assert tab.wrong == []
+
+
+def test_in_a_browser_what_is_not_there_is_told(opened):
+    tab = opened("#show=failed")
+    tab.press("j", "Enter")
+    assert "expected a photo" in tab.page.inner_text("#missing")
+    tab = opened()
+    tab.page.fill("#text", "gone.png")
+    tab.press("Enter", "Enter")
+    assert "not where it was" in tab.page.inner_text("#missing")
+    assert tab.page.locator("#outlines .over").count() > 0, "its outlines all the same"
+    assert tab.wrong == []
+
+
+def test_in_a_browser_a_phone_has_no_sideways_scroll(opened):
+    tab = opened(width=360)
+    assert tab.page.evaluate("document.documentElement.scrollWidth") == 360
+    tab.page.locator(".tile").first.click()
+    box = tab.page.locator("#large").bounding_box()
+    assert (box["x"], box["width"]) == (0, 360)

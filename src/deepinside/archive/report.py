@@ -112,8 +112,8 @@ def report(folder: Path, out: Path | None = None) -> Iterator[Progress | Report]
         folder: of the run.
         out: the HTML file; `report.html` in the folder unless it is given.
 
-    Raises `DeepInsideError` for a folder without a run, and where the report cannot be written. A photo that is not
-    where it was has its outlines alone.
+    Raises `DeepInsideError` for a folder without a run, and where the report cannot be written. A photo that cannot
+    be read any more has its outlines alone.
     """
     about, path = about_run(folder), out or folder / NAME
     count = sum(1 for rows in part_rows(folder, ["key"]) for _ in photos_of(rows))

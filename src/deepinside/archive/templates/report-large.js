@@ -33,7 +33,7 @@ large.draw = function () {
   $("name").textContent = photo.name;
   $("facts").textContent = photo.reason !== null ? "failed"
     : [details && `${details.width} × ${details.height} pixels`, `review score ${percent(photo.review)}`].filter(Boolean).join(" · ");
-  $("missing").textContent = photo.reason ?? "The photo is not where it was.";
+  $("missing").textContent = photo.reason ?? "The photo is not where it was, or cannot be read any more.";
   $("missing").hidden = photo.reason === null && !(details && !details.thumbnail);
   large.element.classList.toggle("is-failed", photo.reason !== null);
   for (const id of ["photo", "outlines", "show-heat", "show-outlines", "chances", "objects"]) $(id).toggleAttribute("hidden", !details);
