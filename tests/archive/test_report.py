@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
+from time import monotonic, sleep
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
@@ -247,6 +248,13 @@ class Tab:
         for key in keys:
             self.page.keyboard.press(key)
 
+    def wait_for(self, expression):
+        """Playwright's own waiting needs `eval`, which the page does not allow."""
+        deadline = monotonic() + 20
+        while not self.page.evaluate(expression):
+            assert monotonic() < deadline, expression
+            sleep(0.02)
+
     def names(self):
         """The names of the photos in the grid, in the order in which they are shown."""
         return [label.split(",")[0] for label in self.page.eval_on_selector_all(
@@ -301,12 +309,12 @@ def test_in_a_browser_each_class_has_its_page(opened):
         tab = opened(address)
         if not address:
             tab.page.click("#classes a[data-class='1']")
-        tab.page.wait_for_function("location.hash == '#class=1'")
+        tab.wait_for("location.hash == '#class=1'")
         assert tab.page.inner_text("#heading") == LABELS[1]
         assert tab.names() == tab.expected(lambda photo: any(each[0] == 1 for each in photo[4]))
         assert tab.page.get_attribute("#classes a[aria-current]", "data-class") == "1"
     tab.page.evaluate("location.hash = '#class=99&show=nonsense&sort=nonsense'")
-    tab.page.wait_for_function("document.querySelectorAll('.tile').length > 6")
+    tab.wait_for("document.querySelectorAll('.tile').length > 6")
     assert tab.wrong == []
 
 
@@ -346,12 +354,12 @@ def test_in_a_browser_the_large_view_shows_objects_and_heatmaps(opened):
     painted = (
         "[...document.querySelector('#heat').getContext('2d').getImageData(0, 0, 640, 480).data].some((x) => x > 200)"
     )
-    tab.page.wait_for_function(painted)
+    tab.wait_for(painted)
     assert tab.page.is_visible("#heat")
     rows = tab.page.locator("#chances tr")
     assert rows.count() == 3
     assert tab.page.locator("#objects tbody tr").count() == tab.page.locator("#outlines .over").count() > 0
-    tab.page.wait_for_function("document.querySelector('#photo').src.startsWith('file:')")
+    tab.wait_for("document.querySelector('#photo').src.startsWith('file:')")
     tab.press("h", "o")
     assert not tab.page.is_visible("#heat")
     assert not tab.page.is_visible("#outlines")

@@ -10,7 +10,7 @@ grid.show = function (chosen) {
 };
 
 grid.measure = function () {
-  const width = grid.element.clientWidth;
+  const width = grid.measured = grid.element.clientWidth;
   grid.columns = Math.max(2, Math.floor((width + GAP) / (NARROWEST + GAP)));
   grid.width = (width - GAP * (grid.columns - 1)) / grid.columns;
   grid.frame = Math.round(grid.width * 0.75);

@@ -104,7 +104,7 @@ addEventListener("scroll", () => {
 }, { passive: true });
 new ResizeObserver(() => {
   document.documentElement.style.setProperty("--bar", `${$("filters").offsetHeight}px`);
-  if (Math.round(grid.element.clientWidth) !== grid.measuredAt) { grid.measuredAt = Math.round(grid.element.clientWidth); grid.measure(); }
+  if (grid.element.clientWidth !== grid.measured) grid.measure();
 }).observe(document.body);
 if (matchMedia("(max-width: 46rem)").matches) $("choices").open = false;
 const hasNone = { differs: !photos.some((each) => each.differs), empty: !photos.some(SHOWN.empty), failed: !photos.some(SHOWN.failed) };
