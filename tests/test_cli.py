@@ -648,6 +648,24 @@ def test_run_tells_failures_and_what_comes_next_and_goes_on(deepinside, small, t
     assert told.splitlines() == ["2 photos", kept, f"  -> {out / 'coco'}", f"  -> {out / 'voc'}"]
 
 
+def test_report_writes_a_page_of_a_run(deepinside, small, tmp_path):
+    photos, out = tmp_path / "photos", tmp_path / "run"
+    photos.mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        square(photos / name)
+    deepinside("run", photos, "--out", out)
+    assert deepinside("report", out)[:2] == (0, f"3 photos\n  -> {out / 'report.html'}\n")
+    (photos / "b.png").write_bytes(b"")
+    (photos / "c.png").unlink()
+    square(photos / "a.png", dpi=(1, 1))
+    told = "3 photos: 2 without a thumbnail, since they cannot be read any more"
+    assert deepinside("report", out, "--out", tmp_path / "page.html")[:2] == (
+        0,
+        f"{told}\n  -> {tmp_path / 'page.html'}\n",
+    )
+    assert (tmp_path / "page.html").read_text().count("<title>run</title>") == 1
+
+
 def test_run_takes_a_table_of_labels(deepinside, small, tmp_path):
     square(tmp_path / "a.png")
     (tmp_path / "labels.csv").write_text("path,label\na.png,blue\na.png,red\n")
@@ -663,6 +681,8 @@ def test_run_takes_a_table_of_labels(deepinside, small, tmp_path):
     (("run", "a.png", "--min-probability", "2"), "min-probability"),
     (("export", "nowhere", "coco"), "expected the folder of a run"),
     (("export", "nowhere", "coc"), "expected"),
+    (("report", "nowhere"), "expected the folder of a run"),
+    (("report", "nowhere", "--out", "."), "expected a file to write, found a folder"),
 ])  # fmt: skip
 def test_mistakes_in_a_run_are_told_before_the_first_photo(deepinside, small, tmp_path, monkeypatch, arguments, told):
     monkeypatch.chdir(tmp_path)

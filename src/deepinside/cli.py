@@ -204,6 +204,24 @@ def export(
         _tell((out or folder) / name)
 
 
+@app.command("report")
+@options
+def report_archive(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run, finished or not.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The page to write.", show_default="DIR/report.html")
+    ] = None,
+) -> None:
+    """A page to look through what a run has found: one HTML file for any browser, which fetches nothing."""
+    from deepinside.archive.report import NAME, Report, report
+
+    check_writable(out or folder / NAME)
+    for event in _shown(report(folder, out)):
+        if isinstance(event, Report):
+            say(text.page_text(event))
+            _tell(event.path)
+
+
 @app.command()
 @options
 def review(

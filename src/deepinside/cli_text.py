@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from deepinside.core.errors import DeepInsideError
 
 if TYPE_CHECKING:
+    from deepinside.archive.report import Report as Page
     from deepinside.archive.review_list import Waiting
     from deepinside.archive.run import Begun
     from deepinside.core.progress import Note
@@ -114,6 +115,13 @@ def run_text(begun: Begun, failures: int, seconds: float) -> str:
     now = f"{begun.left:,} photos: {done:,} done, {failures:,} failed, {rate:.1f} a second"
     before = f"; from before: {begun.done:,} done, {begun.failed:,} failed" if begun.done + begun.failed else ""
     return (now if begun.left else "nothing left to do") + before
+
+
+def page_text(written: Page) -> str:
+    """How many photos are on the page of a run, and what it lacks."""
+    lacks = [f"{written.failed} failed"] * (written.failed > 0)
+    lacks += [f"{written.unread} without a thumbnail, since they cannot be read any more"] * (written.unread > 0)
+    return f"{written.photos} photos{': ' if lacks else ''}{', '.join(lacks)}"
 
 
 def reasons_text(reasons: Counter[str]) -> Iterator[str]:

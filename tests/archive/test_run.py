@@ -187,7 +187,7 @@ def test_an_export_after_more_photos_adds_them_and_keeps_corrected_labels(colors
 
 def test_labels_asked_for_later_replace_those_that_nobody_has_changed(colors, archive, tmp_path):
     for index in (0, 2):
-        finish(colors, [Wanted(each.path, each.name, (index,)) for each in archive[:2]], tmp_path / "run")
+        finish(colors, [Wanted.named(each.path, each.name, (index,)) for each in archive[:2]], tmp_path / "run")
         export_run(tmp_path / "run", tmp_path / "run", ["masks", "csv"])
     found = sorted(path.name for path in (tmp_path / "run" / "masks" / "masks").iterdir() if "-2" in path.name[1:4])
     assert found

@@ -22,6 +22,14 @@ ORDINARY = ["tabby, tabby cat", "柴犬", "Müller's “café”", "قط‏", "�
 HOSTILE = ["\x1b[31m", "\x9b31m", "a\nb", "a\rb", "\x00", "\u202egpj.exe", "\u2066x", "caf\udce9", "\ud800", "\x7f\x08"]
 
 
+@given(st.recursive(ANYTHING, lambda inside: st.lists(inside, max_size=3)))
+def test_a_script_of_html_holds_whatever_it_is_given(value):
+    content = escape.script([value, "</script><!--<script>"])
+    assert content.isascii()
+    assert "<" not in content
+    assert json.loads(content)[0] == value
+
+
 @pytest.mark.parametrize("text", ORDINARY)
 def test_ordinary_text_stays(text):
     for place in (escape.terminal, escape.figure, escape.cell, escape.encodable, escape.xml):

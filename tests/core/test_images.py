@@ -100,6 +100,23 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
     assert (photo.pixels == GRADIENT).all()
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_jpeg_is_decoded_at_a_fraction_of_its_size_for_a_thumbnail(tmp_path, picture, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    large = picture.resize((800, 600), Image.Resampling.BICUBIC)
+    large.save(tmp_path / "large.jpg", exif=exif, quality=95)
+    large.save(tmp_path / "large.png", exif=exif)
+    whole = read(tmp_path / "large.jpg")
+    for least, side in ((100, 200), (150, 200), (151, 400), (500, 800), (1000, 800)):
+        small = read(tmp_path / "large.jpg", least=least)
+        assert max(small.width, small.height) == side
+        assert (small.width > small.height) == (whole.width > whole.height)
+        expected = np.asarray(whole.image.resize(small.image.size, Image.Resampling.BOX), float)
+        assert np.abs(small.pixels - expected).mean() < 3
+    assert max(read(tmp_path / "large.png", least=100).image.size) == 800
+
+
 def test_one_pixel_and_very_wide_photos(tmp_path):
     for size in ((1, 1), (3000, 2), (2, 3000)):
         Image.new("RGB", size, (10, 200, 30)).save(tmp_path / "a.png")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from re import Match
+from typing import Any
 
 LONE_SURROGATES = "\ud800-\udfff"
 # Characters that act on a terminal or on a line of text: controls, line separators, and those that reorder the text
@@ -78,6 +79,15 @@ def xml(text: str) -> str:
     tab\x00by
     """
     return NOT_IN_XML.sub(_backslashed, text)
+
+
+def script(value: Any) -> str:
+    r"""A value as JSON for a `<script>` of HTML, which no text in it can end; all of it is ASCII.
+
+    >>> print(script({"name": "</script> 柴犬"}))
+    {"name":"\u003c/script> \u67f4\u72ac"}
+    """
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def yaml(text: str) -> str:
