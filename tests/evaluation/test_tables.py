@@ -81,7 +81,7 @@ def test_every_figure_is_that_of_its_key_in_the_json_file(colors, masked):
             for name, cell in zip(names.cells, column.cells, strict=True):
                 value, *half = cell.split(" ±")
                 figure = methods[name.plain].get(key)
-                assert value == ("" if figure is None else f"{100 * figure:.1f}")
+                assert value == ("—" if figure is None else f"{100 * figure:.1f}")
                 if half:
                     low, high = methods[name.plain]["intervals"][key]
                     assert float(half[0]) == pytest.approx(50 * (high - low), abs=0.051)
@@ -101,7 +101,7 @@ def test_the_tables_by_size_show_what_the_json_file_has(colors, masked):
             assert column.header.endswith(f"\n({size['images']})")
             for name, cell in zip(names.cells, column.cells, strict=True):
                 figure = size["methods"][name.plain].get(key)
-                assert cell.split(" ±")[0] == ("" if figure is None else f"{100 * figure:.1f}")
+                assert cell.split(" ±")[0] == ("—" if figure is None else f"{100 * figure:.1f}")
 
 
 def test_notes_tell_how_many_objects_there_are_and_of_masks_where_there_are_any(colors, masked):

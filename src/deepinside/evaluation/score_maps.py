@@ -116,7 +116,8 @@ def statistics(found: Sequence[ScoreMap]) -> dict[str, Statistic]:
     pixels = [each.pixels for each in found if each.pixels is not None]
     if pixels:
         nothing = np.zeros_like(pixels[0])
-        result["pxap"] = average_precision_of(np.array([nothing if x.pixels is None else x.pixels for x in found]))
+        counts = [nothing if each.pixels is None else each.pixels for each in found]
+        result["pxap"] = average_precision_of(np.array(counts, dtype=np.float64))
     return result
 
 

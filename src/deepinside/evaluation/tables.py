@@ -244,9 +244,12 @@ _TABLES: tuple[tuple[str, tuple[Column, ...]], ...] = (
         (
             Column("MaxBoxAcc", "max_box_acc_v1", True),
             Column("MaxBoxAccV2", "max_box_acc_v2", True),
-            *(Column(f"at {level}", f"max_box_acc_v2_{level}") for level in LEVELS),
             Column("PxAP", "pxap", True),
         ),
+    ),
+    (
+        "score maps: MaxBoxAccV2 at an IoU of",
+        tuple(Column(str(level), f"max_box_acc_v2_{level}") for level in LEVELS),
     ),
     (
         "maps",
@@ -278,14 +281,14 @@ _OBJECT_NOTES = """Objects: {total} in all, each matched with at most one that w
 0.5; images with several: {several}. AP50 ranks what was found by its confidence;
 class-activation maps and image-free boxes have none and are ranked alike."""
 
-_SCORE_MAP_NOTES = """Score maps at 224 x 224 pixels (Choe et al. 2020): MaxBoxAcc of the largest contour
-at an IoU of 0.5, MaxBoxAccV2 of the best of all contours, the mean of three IoUs.
-Their thresholds are the best for these very images, an upper bound: do not
-compare them with the boxes above. center_gaussian does not look at the image."""
+_SCORE_MAP_NOTES = """Score maps, at 224 x 224 pixels (Choe et al. 2020): MaxBoxAcc is of the largest
+contour at an IoU of 0.5, MaxBoxAccV2 of the best contour, the mean of three
+IoUs. Their thresholds are the best for these very images: an upper bound, not to
+be compared with boxes. center_gaussian does not look at the image."""
 
-_UNKNOWN_NOTES = """{name} has not looked for the class of {count} of {total} images, so that figures
-of its boxes, masks and maps are unknown (—). `deepinside run LABELS.csv --top 5`
-looks for the classes of a table path,label, and for the likeliest ones."""
+_UNKNOWN_NOTES = """{name}: of {count} images, nobody has looked for the class, so that figures of
+boxes, masks and maps are unknown (—). A run with the labels of these images has
+them: `deepinside run LABELS.csv --top 5`, a table with the columns path,label."""
 
 _CAM_NOTES = """Grad-CAM, which is CAM here if the network ends in average pooling and one
 linear layer, and LayerCAM: cut at a fraction of the maximum, for MaxBoxAcc one
@@ -316,7 +319,7 @@ def notes(evaluation: Evaluation, judging_baselines: bool = True) -> str:
         notes.append(_SCORE_MAP_NOTES)
     first = next(iter(evaluation.rows))
     if count := sum(case.found[first].is_unknown for case in evaluation.cases):
-        notes.append(_UNKNOWN_NOTES.format(name=first, count=count, total=len(evaluation.cases)))
+        notes.append(_UNKNOWN_NOTES.format(name=first, count=count))
     if MAP_METHODS[0] in evaluation.rows:
         notes.append(_CAM_NOTES)
     elif judging_baselines:
