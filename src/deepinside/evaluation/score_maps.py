@@ -45,7 +45,7 @@ def judged_map(map: Map, frame: Frame, truths: Float[np.ndarray, "m 4"], marked:
     """
     unit = unit_map(map, frame)
     boxes = resized_boxes(truths, frame.photo_width, frame.photo_height)
-    return _judged(contour_ious(np.uint8(unit * 255), boxes), unit, marked)
+    return _judged(contour_ious((unit * 255).astype(np.uint8), boxes), unit, marked)
 
 
 def judged_center(
@@ -68,13 +68,13 @@ def center_gaussian() -> Float[np.ndarray, "224 224"]:
     map = np.exp(-(squared[:, None] + squared) / 2)
     map = (map - map.min()) / np.ptp(map)
     map.setflags(write=False)
-    return map
+    return np.asarray(map)
 
 
 @lru_cache(maxsize=1)
 def _center_boxes() -> Int[np.ndarray, "255 4"]:
     """The box at each threshold: the Gaussian has one contour, and no holes."""
-    inside = np.uint8(center_gaussian() * 255).max(axis=0) > np.arange(THRESHOLDS)[:, None]
+    inside = (center_gaussian() * 255).astype(np.uint8).max(axis=0) > np.arange(THRESHOLDS)[:, None]
     first, last = inside.argmax(axis=1), SIDE - 1 - inside[:, ::-1].argmax(axis=1)
     end = np.minimum(last + 1, SIDE - 1)
     return np.stack([first, first, end, end], axis=1)
