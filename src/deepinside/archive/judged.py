@@ -126,7 +126,7 @@ def _found(asked: Asked, rows: Sequence[Row]) -> Found:
 
 def _union(rows: Sequence[Row], asked: Asked) -> Mask:
     masks = [decoded(RunLengths(asked.height, asked.width, row["mask"]), asked.width, asked.height) for row in rows]
-    return np.logical_or.reduce(masks)
+    return np.asarray(np.logical_or.reduce(masks))
 
 
 def _by_name(samples: Mapping[bytes, Sample], files: Iterable[bytes], root: bytes) -> dict[bytes, Sample]:

@@ -198,8 +198,7 @@ def _row(
     statistics = {key: mean_of(column) for key, column in columns.items()} | object_statistics(objects)
     if threshold is not None:
         statistics |= _sweep_statistics(_sweep_ious(cases, _sweeps(found)), seed, threshold)
-    if threshold != "oracle":
-        statistics |= _map_statistics(found)
+    statistics |= _map_statistics(found)
     figures = {key: estimate(statistic, weights) for key, statistic in statistics.items()}
     return Row(method, boxes, ious, figures, threshold, columns, objects)
 

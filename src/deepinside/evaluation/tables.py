@@ -281,10 +281,10 @@ _OBJECT_NOTES = """Objects: {total} in all, each matched with at most one that w
 0.5; images with several: {several}. AP50 ranks what was found by its confidence;
 class-activation maps and image-free boxes have none and are ranked alike."""
 
-_SCORE_MAP_NOTES = """Score maps, at 224 x 224 pixels (Choe et al. 2020): MaxBoxAcc is of the largest
+_SCORE_MAP_NOTES = """Score maps at 224 x 224 pixels (Choe et al. 2020): MaxBoxAcc is of the largest
 contour at an IoU of 0.5, MaxBoxAccV2 of the best contour, the mean of three
-IoUs. Their thresholds are the best for these very images: an upper bound, not to
-be compared with boxes. center_gaussian does not look at the image."""
+IoUs. Their thresholds are the best for these very images: an upper bound, which
+is not to be compared with boxes. center_gaussian does not look at the image."""
 
 _UNKNOWN_NOTES = """{name}: of {count} images, nobody has looked for the class, so that figures of
 boxes, masks and maps are unknown (—). A run with the labels of these images has
