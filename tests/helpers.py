@@ -28,7 +28,7 @@ def state_of(network):
 
 
 NAMES = ["red", "green", "blue"]
-BASELINES = {"center_box", "whole_image", "classification"}
+BASELINES = {"center_box", "whole_image", "center_gaussian", "classification"}
 CAMS = {"grad_cam", "grad_cam_oracle", "layer_cam", "layer_cam_oracle"}
 
 

@@ -283,6 +283,8 @@ def test_reproduce_prints_what_train_prints_and_the_figures(deepinside, monkeypa
     (("class-image", "lemon", "--neuron", "block:1", "--steps", "1"), "name of a layer"),
     (("class-image", "lemon", "--gallery"), "got both"),
     (("evaluate-class-images", "--preset", "lucid"), "did you mean lucent"),
+    (("evaluate", ".", "--run", "none", "--preset", "paper"), "beside --run"),
+    (("evaluate", ".", "--run", "none", "--model", "lite1"), "beside --run"),
     (("saliency", "."), "expected a folder with photos"),
     (("localize", "x.jpg", "--labels", "none.txt"), "none.txt"),
 ])  # fmt: skip

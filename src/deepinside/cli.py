@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from deepinside.archive.stages import Answer
     from deepinside.core.images import Photo
     from deepinside.core.results import Explanation
+    from deepinside.data.boxes import Sample
+    from deepinside.evaluation.localization import Judging
+    from deepinside.evaluation.results import Judged
     from deepinside.explanations.compare import Comparison
     from deepinside.explanations.explain import Outcome
     from deepinside.gradients.targets import Target
@@ -360,30 +363,33 @@ def evaluate(
     network: groups.Network,
     judging: groups.Judging,
     reports: groups.Reports,
+    run: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Judge what `deepinside run` has found, in place of a network."),
+    ] = None,
 ) -> None:
     """Localization error as ILSVRC measures it, masks and objects, beside baselines. Continues an interrupted run."""
-    from deepinside.core.terminal import print_table, track
+    from deepinside.core.terminal import print_table
     from deepinside.data.boxes import read_samples
-    from deepinside.evaluation.journal import judge_on, kept_count
     from deepinside.evaluation.localization import choose, summarized
     from deepinside.evaluation.tables import notes, tables
 
     asked = judging.asked()
     reports.check()
-    check_writable_folder(OUT)  # where images already judged are kept
+    if run:
+        judging.check_alone(network)
+    else:
+        check_writable_folder(OUT)  # where images already judged are kept
     samples = choose(list(read_samples(root)), judging.limit, judging.seed)
-    classifier, _ = _ready(network)
-    if kept := kept_count(classifier, samples, asked, OUT):
-        complain(f"going on after {kept} of {len(samples)} images")
-    judged = list(track(judge_on(classifier, samples, asked, OUT), len(samples), "images"))
+    model, judged = _judged_run(run, samples, root) if run else _judged(network, samples, asked)
     try:
-        evaluation = summarized(classifier, asked, judged)
+        evaluation = summarized(model, asked.seed, judged)
     except DeepInsideError as error:  # not one could be judged
         complain(error)
         raise typer.Exit(1) from None
     for table in tables(evaluation):
         print_table(table)
-    say(*notes(evaluation, judging.baselines).splitlines())
+    say(*notes(evaluation, judging.baselines and not run).splitlines())
     for path in reports.written(evaluation):
         _tell(path)
     for line in evaluation.failure_lines():
@@ -610,6 +616,28 @@ def _labels(explanation: Explanation) -> Iterator[str]:
 
 def _targets(seen: Comparison) -> Iterator[str]:
     return (each.target for each in seen.rules.values() if not isinstance(each, DeepInsideError))
+
+
+def _judged(network: groups.Network, samples: Sequence[Sample], asked: Judging) -> tuple[str, list[Judged]]:
+    """The network's name, and every sample as it is judged now or was before an interruption."""
+    from deepinside.core.terminal import track
+    from deepinside.evaluation.journal import judge_on, kept_count
+
+    classifier, _ = _ready(network)
+    if kept := kept_count(classifier, samples, asked, OUT):
+        complain(f"going on after {kept} of {len(samples)} images")
+    return classifier.name, list(track(judge_on(classifier, samples, asked, OUT), len(samples), "images"))
+
+
+def _judged_run(folder: Path, samples: Sequence[Sample], root: Path) -> tuple[str, list[Judged]]:
+    """The same of a run: nothing is computed anew."""
+    from deepinside.archive.judged import judge_run, judgeable
+    from deepinside.core.terminal import track
+
+    asked = judgeable(folder, samples, root)
+    if asked.moved:
+        complain(f"{asked.moved} photos of the run are elsewhere now, and were found by their names below {root}")
+    return asked.model, list(track(judge_run(asked), len(asked), "images"))
 
 
 def _named(classifier: Classifier, targets: Sequence[int] | None) -> list[str]:

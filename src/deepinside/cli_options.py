@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import cache, partial, wraps
 from inspect import Parameter
 from pathlib import Path
@@ -258,6 +258,16 @@ class Judging:
 
         presets = [name.strip() for name in self.preset.split(",")]
         return Judging(presets, self.seed, self.baselines, self.faithful, self.sanity)
+
+    def check_alone(self, network: Network) -> None:
+        """Raise `DeepInsideError` where more is asked than a run can tell."""
+        from deepinside.core.errors import DeepInsideError
+
+        if network != Network() or replace(self, limit=None, seed=0) != Judging():
+            raise DeepInsideError(
+                "expected --limit and --seed at most beside --run, since a run has a network and a preset of its own; "
+                "leave the other options of networks and presets out"
+            )
 
 
 @dataclass(frozen=True)

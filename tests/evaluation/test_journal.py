@@ -37,7 +37,7 @@ def test_an_interrupted_run_goes_on_and_has_the_same_figures(colors, masked, tmp
     monkeypatch.setattr(module, "judge_numbered", lambda c, rest, j: judge(c, asked.extend(rest) or rest, j))
     again = list(judge_on(colors, samples, judging, tmp_path / "kept"))
     assert [sample.path for _, sample in asked] == [sample.path for sample in samples[4:]]
-    assert as_json(summarized(colors, judging, again)) == whole
+    assert as_json(summarized(colors.name, judging.seed, again)) == whole
     assert list((tmp_path / "kept").iterdir()) == [], "a run that is complete leaves nothing behind"
 
 
@@ -75,7 +75,7 @@ def test_a_line_that_was_cut_off_is_judged_again(colors, tree, tmp_path, judging
     (path,) = (tmp_path / "kept").iterdir()
     path.write_text(path.read_text()[:-40])
     assert kept_count(colors, samples, judging, tmp_path / "kept") == 2
-    again = summarized(colors, judging, judge_on(colors, samples, judging, tmp_path / "kept"))
+    again = summarized(colors.name, judging.seed, judge_on(colors, samples, judging, tmp_path / "kept"))
     assert as_json(again) == as_json(evaluate(colors, samples, judging))
 
 
@@ -120,7 +120,7 @@ def test_lines_of_other_types_are_judged_again(colors, tree, tmp_path):
     for change in CHANGES:
         path.write_text("\n".join([json.dumps(json.loads(first) | change), other]) + "\n")
         assert kept_count(colors, samples, judging, tmp_path / "kept") == 1
-    again = summarized(colors, judging, judge_on(colors, samples, judging, tmp_path / "kept"))
+    again = summarized(colors.name, judging.seed, judge_on(colors, samples, judging, tmp_path / "kept"))
     assert as_json(again) == as_json(evaluate(colors, samples, judging))
 
 

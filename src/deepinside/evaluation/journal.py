@@ -20,6 +20,7 @@ import numpy as np
 
 from deepinside.core.errors import DeepInsideError, writing
 from deepinside.data.boxes import Sample
+from deepinside.evaluation import score_maps
 from deepinside.evaluation.localization import Judging, judge_numbered
 from deepinside.evaluation.objects import Truth
 from deepinside.evaluation.results import Case, Found, Judged
@@ -137,6 +138,7 @@ def _as_json(case: Case) -> dict[str, Any]:
                 "sweep": None if found.sweep is None else found.sweep.tolist(),
                 "pixels": None if found.pixels is None else found.pixels.tolist(),
                 "scores": dict(found.scores),
+                "score_map": None if found.score_map is None else score_maps.as_json(found.score_map),
             }
             for name, found in case.found.items()
         },
@@ -150,6 +152,7 @@ def _case(told: Mapping[str, Any]) -> Case:
             None if each["sweep"] is None else np.array(each["sweep"], dtype=np.float32),
             None if each["pixels"] is None else np.array(each["pixels"], dtype=np.int64),
             each["scores"],
+            None if each["score_map"] is None else score_maps.of_json(each["score_map"]),
         )
         for name, each in told["found"].items()
     }

@@ -1,9 +1,8 @@
 """How well do boxes and masks fit the objects? Localization as ILSVRC judges it (paper, Sect. 3.2), beside baselines.
 
-Photos take the same path as in `explain`, in batches and on all cores. Each photo is asked about one class: of the
-classes of its ground truth, the one that the network ranks highest, or else the one with the largest box. Every method
-is judged under the same class predictions, those of the first localizer. A (label, box) pair with another label than
-the photo's can never be right, so the box of the class asked about is all that the challenge's rule needs: that of
+Photos take the same path as in `explain`, in batches and on all cores. Each photo is asked about one class, and every
+method is judged under the same class predictions, those of the first localizer. A (label, box) pair with another label
+than the photo's can never be right, so the box of the class asked about is all that the challenge's rule needs: that of
 its surest object. Masks are judged as the union of all its objects, and objects one to one.
 """
 
@@ -12,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -20,34 +18,29 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deepinside.core.errors import DeepInsideError
-from deepinside.core.geometry import Box, Frame
+from deepinside.core.geometry import Frame
 from deepinside.core.images import Photo, pixel_count, read
 from deepinside.core.results import Segmentation
 from deepinside.core.threads import in_batches
-from deepinside.data.boxes import Annotation, Sample, marked_pixels
-from deepinside.evaluation.baselines import cam_layer, cam_maps, center_box, whole_image
-from deepinside.evaluation.classes import asked_of, by_class
-from deepinside.evaluation.masks import Mask, boundary_f, mask_iou, share_of
+from deepinside.data.boxes import Sample
+from deepinside.evaluation.baselines import cam_layer, cam_maps
+from deepinside.evaluation.cases import Annotated, Asked, annotated, failure
+from deepinside.evaluation.masks import Mask
 from deepinside.evaluation.metrics import (
     STAGES,
     TOP,
     Map,
     faithfulness,
     pixel_counts,
-    pointing_game,
     randomized,
     rank_correlation,
     threshold_boxes,
 )
-from deepinside.evaluation.objects import Truth
 from deepinside.evaluation.results import Case, Evaluation, Failure, Found, Judged, tabulate
 from deepinside.explanations.explain import BATCH, MOST_PIXELS, see_each, segmentations, views_or_reason
 from deepinside.explanations.localizer import Choice, Seen
 from deepinside.explanations.presets import PRESETS, AnyLocalizer, localizer_of, name_of
 from deepinside.networks.classifier import Classifier
-
-# The pixels that are the object, and those that count neither way.
-Marked: TypeAlias = tuple[Mask, Mask] | None
 
 
 @dataclass(frozen=True)
@@ -82,7 +75,7 @@ def evaluate(classifier: Classifier, samples: Iterable[Sample], judging: Judging
     Raises `DeepInsideError` where not one sample could be judged.
     """
     judging = judging or Judging()
-    return summarized(classifier, judging, judge_each(classifier, samples, judging))
+    return summarized(classifier.name, judging.seed, judge_each(classifier, samples, judging))
 
 
 def judge_each(classifier: Classifier, samples: Iterable[Sample], judging: Judging) -> Iterator[Judged]:
@@ -102,7 +95,7 @@ def judge_numbered(classifier: Classifier, samples: Iterable[tuple[int, Sample]]
     return in_batches(run.judged, samples, BATCH, lambda numbered: pixel_count(numbered[1].path), MOST_PIXELS)
 
 
-def summarized(classifier: Classifier, judging: Judging, judged: Iterable[Judged]) -> Evaluation:
+def summarized(model: str, seed: int, judged: Iterable[Judged]) -> Evaluation:
     """The figures over all photos judged. Raises `DeepInsideError` where there are none."""
     cases: list[Case] = []
     failures: list[Failure] = []
@@ -114,7 +107,7 @@ def summarized(classifier: Classifier, judging: Judging, judged: Iterable[Judged
     if not cases:
         first = f"; the first: {failures[0].reason}" if failures else ""
         raise DeepInsideError(f"expected photos to judge, but none of {len(failures)} could be{first}")
-    return Evaluation(classifier.name, judging.seed, tuple(cases), tabulate(cases, judging.seed), tuple(failures))
+    return Evaluation(model, seed, tuple(cases), tabulate(cases, seed), tuple(failures))
 
 
 def choose(samples: Sequence[Sample], limit: int | None, seed: int) -> list[Sample]:
@@ -129,13 +122,12 @@ def choose(samples: Sequence[Sample], limit: int | None, seed: int) -> list[Samp
 
 @dataclass(eq=False)
 class _Scene:
-    """One photo on its way: its objects and crowds by class, and what is found out about it step by step."""
+    """One photo on its way, and what is found out about it step by step."""
 
     number: int  # among the samples
     sample: Sample
     photo: Photo
-    known: Mapping[int, list[Annotation]]
-    crowds: Mapping[int, list[Annotation]]
+    annotated: Annotated
     predicted: tuple[int, ...] = ()
     asked: int = -1
     seen: dict[str, Seen | DeepInsideError] = field(default_factory=dict)  # by localizer
@@ -144,21 +136,8 @@ class _Scene:
     def choose(self, logits: Float[Tensor, " classes"]) -> list[int]:
         """The class to ask about, by the logits of the first localizer."""
         self.predicted = tuple(logits.topk(min(TOP, len(logits))).indices.tolist())
-        self.asked = asked_of((*self.predicted, *logits.argsort(descending=True).tolist()), self.known)
+        self.asked = self.annotated.asked((*self.predicted, *logits.argsort(descending=True).tolist()))
         return [self.asked]
-
-    @property
-    def truth(self) -> Truth:
-        """The objects of the class asked about."""
-        objects, crowds = self.known[self.asked], self.crowds.get(self.asked, [])
-        counted = np.array([not annotation.difficult for annotation in objects])
-        return Truth(_boxes_of(objects), counted, _boxes_of(crowds))
-
-    @property
-    def marked(self) -> Marked:
-        """The pixels of the class asked about, if anybody marked them."""
-        sample = replace(self.sample, ignored=tuple(self.crowds.get(self.asked, ())))
-        return marked_pixels(sample, self.known[self.asked], self.photo.width, self.photo.height)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +158,7 @@ class _Run:
             try:
                 scenes.append(self._scene(number, sample))
             except DeepInsideError as error:
-                judged[number] = _failure(sample, error)
+                judged[number] = failure(sample, error)
         for name in self.localizers if scenes else ():
             self._see(name, scenes)
         if answered := [scene for scene in scenes if scene.predicted]:
@@ -188,20 +167,15 @@ class _Run:
             try:
                 judged[scene.number] = self._case(scene)
             except DeepInsideError as error:
-                judged[scene.number] = _failure(scene.sample, error)
+                judged[scene.number] = failure(scene.sample, error)
         return [judged[number] for number, _ in batch]
 
     def _scene(self, number: int, sample: Sample) -> _Scene:
         if sample.error:
             raise sample.error
         photo = read(sample.path)
-        sample = sample.on_photo(photo.width, photo.height)
-        labels = self.classifier.labels
-        known = by_class(sample.annotations, labels)
-        if not known:
-            names = ", ".join(sorted({annotation.label for annotation in sample.annotations}))
-            raise DeepInsideError(f"{sample.path}: expected classes that {self.classifier.name} knows, got {names}")
-        return _Scene(number, sample, photo, known, by_class(sample.ignored, labels))
+        known = annotated(sample, photo.width, photo.height, self.classifier.labels, self.classifier.name)
+        return _Scene(number, sample, photo, known)
 
     def _see(self, name: str, scenes: Sequence[_Scene]) -> None:
         """One pass of a localizer for all scenes; the first localizer's also tells which class to ask about."""
@@ -225,38 +199,34 @@ class _Run:
         for seen in scene.seen.values():
             if isinstance(seen, DeepInsideError):
                 raise seen
-        rank = scene.predicted.index(scene.asked) if scene.asked in scene.predicted else TOP
-        labels = self.classifier.labels
-        label, predicted = labels.name(scene.asked), labels.name(scene.predicted[0])
-        truth, marked = scene.truth, scene.marked
-        share = share_of(truth.boxes, marked and marked[0], scene.photo.width, scene.photo.height)
-        return Case(scene.sample.path, label, predicted, rank, truth, share, self._found(scene, marked))
+        asked = scene.annotated.about(scene.asked)
+        return asked.case(scene.sample, scene.predicted, self.classifier.labels, self._found(scene, asked))
 
-    def _found(self, scene: _Scene, marked: Marked) -> dict[str, Found]:
-        found = {name: self._of_localizer(scene, marked, name) for name in scene.seen}
+    def _found(self, scene: _Scene, asked: Asked) -> dict[str, Found]:
+        found = {name: self._of_localizer(scene, asked, name) for name in scene.seen}
         height, width = self.classifier.size
         frame = Frame.whole(scene.photo.width, scene.photo.height, width=width, height=height)
-        found |= {name: self._of_map(scene, marked, map, frame) for name, map in scene.cams.items()}
-        for name, box_of in (("center_box", center_box), ("whole_image", whole_image)):
-            found[name] = _of_box(box_of(scene.photo.width, scene.photo.height), marked)
-        return found
+        found |= {name: self._of_cam(scene, asked, map, frame) for name, map in scene.cams.items()}
+        return found | asked.image_free()
 
-    def _of_localizer(self, scene: _Scene, marked: Marked, name: str) -> Found:
+    def _of_localizer(self, scene: _Scene, asked: Asked, name: str) -> Found:
         seen = scene.seen[name]
         assert not isinstance(seen, DeepInsideError)
         objects = segmentations(self.localizers[name], seen, 0, others=True)
-        of_map = self._of_map(scene, marked, seen.maps[0], seen.frame)
-        scores = dict(of_map.scores)
-        if marked:
-            scores |= _mask_scores(_union(objects), *marked)
+        of_map = self._of_map(scene, asked, seen.maps[0], seen.frame)
         if scene.number < self.judging.sanity:
-            scores |= self._sanity(scene, name, seen.maps[0])
+            of_map = replace(of_map, scores={**of_map.scores, **self._sanity(scene, name, seen.maps[0])})
         likely = float(self.classifier.posterior(seen.logits)[scene.asked])
         boxes = [
             (*each.frame.mask_box(each.mask).as_tuple(), likely if each.confidence is None else each.confidence)
             for each in objects
         ]
-        return Found(np.array(boxes, dtype=np.float64), of_map.sweep, of_map.pixels, scores)
+        return asked.of_objects(np.array(boxes, dtype=np.float64), partial(_union, objects), of_map)
+
+    def _of_cam(self, scene: _Scene, asked: Asked, map: Map, frame: Frame) -> Found:
+        """A map without objects of its own: a box at each threshold, and the pixels at each for its masks."""
+        pixels = pixel_counts(frame.map_to_photo(map), *asked.marked) if asked.marked else None
+        return replace(self._of_map(scene, asked, map, frame), sweep=threshold_boxes(map, frame), pixels=pixels)
 
     def _sanity(self, scene: _Scene, name: str, map: Map) -> dict[str, float]:
         """How much the map resembles that of the same network with some of its layers randomized."""
@@ -267,35 +237,21 @@ class _Run:
             scores[f"randomization_correlation_{share}"] = rank_correlation(map, other.maps[0])
         return scores
 
-    def _of_map(self, scene: _Scene, marked: Marked, map: Map, frame: Frame) -> Found:
-        scores: dict[str, float] = {"pointing_game": float(pointing_game(map, frame, scene.truth.boxes))}
-        if self.judging.faithful:
-            shown, image = self.classifier.whole(scene.photo)
-            on_image = frame.resized(shown.width, shown.height).map_to_photo(map)
-            insertion, deletion = faithfulness(
-                self.classifier.fast, image, on_image, scene.asked, self.classifier.posterior
-            )
-            scores |= {"insertion_auc": insertion, "deletion_auc": deletion}
-        pixels = pixel_counts(frame.map_to_photo(map), *marked) if marked else None
-        return Found(None, threshold_boxes(map, frame), pixels, scores)
+    def _of_map(self, scene: _Scene, asked: Asked, map: Map, frame: Frame) -> Found:
+        found = asked.of_map(map, frame)
+        if not self.judging.faithful:
+            return found
+        shown, image = self.classifier.whole(scene.photo)
+        on_image = frame.resized(shown.width, shown.height).map_to_photo(map)
+        insertion, deletion = faithfulness(
+            self.classifier.fast, image, on_image, scene.asked, self.classifier.posterior
+        )
+        return replace(found, scores={**found.scores, "insertion_auc": insertion, "deletion_auc": deletion})
 
 
 def _that(asked: int, logits: Float[Tensor, " classes"]) -> list[int]:
     """The choice of one class, whatever the logits."""
     return [asked]
-
-
-def _boxes_of(annotations: Sequence[Annotation]) -> Float[np.ndarray, "m 4"]:
-    return np.array([annotation.box.as_tuple() for annotation in annotations], dtype=np.float64).reshape(-1, 4)
-
-
-def _of_box(box: Box, marked: Marked) -> Found:
-    objects = np.array([(*box.as_tuple(), 1.0)])
-    if not marked:
-        return Found(objects)
-    filled = np.zeros(marked[0].shape, dtype=bool)
-    filled[round(box.y0) : round(box.y1), round(box.x0) : round(box.x1)] = True
-    return Found(objects, scores=_mask_scores(filled, *marked))
 
 
 def _union(objects: Sequence[Segmentation]) -> Mask:
@@ -304,15 +260,6 @@ def _union(objects: Sequence[Segmentation]) -> Mask:
     for each in objects[1:]:
         union |= each.frame.mask_to_photo(each.mask)
     return union
-
-
-def _mask_scores(mask: Mask, marked: Mask, void: Mask) -> dict[str, float]:
-    return {"mask_iou": mask_iou(mask, marked, void), "boundary_f": boundary_f(mask, marked, void)}
-
-
-def _failure(sample: Sample, error: DeepInsideError) -> Failure:
-    reason = str(error)
-    return Failure(sample.path, reason if str(sample.path) in reason else f"{sample.path}: {reason}")
 
 
 def _randomized(classifier: Classifier, judging: Judging) -> dict[str, Classifier]:

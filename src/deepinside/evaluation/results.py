@@ -26,7 +26,6 @@ from deepinside.evaluation.metrics import (
     TOP,
     Estimate,
     Statistic,
-    average_precision_of,
     best_iou,
     best_of,
     estimate,
@@ -38,6 +37,8 @@ from deepinside.evaluation.metrics import (
 )
 from deepinside.evaluation.objects import Matched, Truth, match
 from deepinside.evaluation.objects import statistics as object_statistics
+from deepinside.evaluation.score_maps import ScoreMap
+from deepinside.evaluation.score_maps import statistics as map_statistics
 
 CLASSIFICATION = "classification"
 
@@ -46,15 +47,23 @@ CLASSIFICATION = "classification"
 class Found:
     """What one method found in one image. A class-activation map has no object yet: its threshold is chosen later.
 
-    `objects` holds the box and the confidence of each object, the surest first, `sweep` the map's box at each
-    threshold, `pixels` its histogram inside and outside of the ground-truth mask, `scores` whatever is one number per
-    image.
+    A method whose answer is not known has neither.
+
+    `objects` holds the box and the confidence of each object, the surest first. Of a class-activation map, `sweep` is
+    the box at each threshold, and `pixels` its histogram inside and outside of the ground-truth mask. `score_map` is
+    what `wsolevaluation` makes of a map, and `scores` whatever is one number per image.
     """
 
     objects: Float[np.ndarray, "k 5"] | None = None
     sweep: Float[np.ndarray, "t 4"] | None = None
     pixels: Int[np.ndarray, "2 bins"] | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
+    score_map: ScoreMap | None = None
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether there is neither an object nor a map to cut one from."""
+        return self.objects is None and self.sweep is None
 
     @property
     def box(self) -> Box | None:
@@ -143,6 +152,9 @@ def tabulate(cases: Sequence[Case], seed: int) -> dict[str, Row]:
     rows: dict[str, Row] = {}
     for name in cases[0].found:
         found = [case.found[name] for case in cases]
+        if any(one.is_unknown for one in found):
+            rows[name] = Row(name, None, None, _known_figures(cases, found, weights))
+            continue
         if found[0].box is not None:
             boxes = np.array([one.box.as_tuple() for one in found if one.box], dtype=np.float64)
             rows[name] = _row(cases, name, boxes, weights, seed)
@@ -186,10 +198,28 @@ def _row(
     statistics = {key: mean_of(column) for key, column in columns.items()} | object_statistics(objects)
     if threshold is not None:
         statistics |= _sweep_statistics(_sweep_ious(cases, _sweeps(found)), seed, threshold)
-    if pixels is not None:
-        statistics["pxap"] = average_precision_of(pixels)
+    statistics |= _map_statistics(found)
     figures = {key: estimate(statistic, weights) for key, statistic in statistics.items()}
     return Row(method, boxes, ious, figures, threshold, columns, objects)
+
+
+def _known_figures(
+    cases: Sequence[Case], found: Sequence[Found], weights: UInt8[np.ndarray, "draws n"]
+) -> dict[str, Estimate]:
+    """What is certain without the boxes of some images, or of all: their label may be wrong, whatever the box.
+
+    Where that leaves an image open, an error over all images is not known, and is not told of a part of them.
+    """
+    ranks = _ranks(cases)
+    ious = np.array([
+        np.nan if one.box is None else best_iou(np.array(one.box.as_tuple()), case.truths)
+        for one, case in zip(found, cases, strict=True)
+    ])  # fmt: skip
+    statistics = _map_statistics(found)
+    for top in (1, TOP):
+        if not np.isnan(ious[ranks < top]).any():
+            statistics[f"top{top}_error"] = mean_of((~localized(ranks, ious, top)).astype(np.float64))
+    return {key: estimate(statistic, weights) for key, statistic in statistics.items()}
 
 
 def _matched(case: Case, found: Found, box: Float[np.ndarray, " 4"]) -> Matched:
@@ -206,6 +236,12 @@ def _sweep_statistics(ious: Float[np.ndarray, "n t"], seed: int, threshold: Thre
         transferred = mean_of(hits[np.arange(len(hits)), transferred_choice(hits, seed)])
         statistics[f"max_box_accuracy_{level}"] = transferred if threshold == "transferred" else best_of(hits)
     return statistics
+
+
+def _map_statistics(found: Sequence[Found]) -> dict[str, Statistic]:
+    """The figures of `wsolevaluation`; none for a method without maps."""
+    score_maps = [one.score_map for one in found if one.score_map is not None]
+    return map_statistics(score_maps) if len(score_maps) == len(found) else {}
 
 
 def _pixels(found: Sequence[Found]) -> Float[np.ndarray, "n 2 bins"] | None:

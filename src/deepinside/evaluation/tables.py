@@ -240,10 +240,21 @@ _TABLES: tuple[tuple[str, tuple[Column, ...]], ...] = (
         (Column("recall, one\nto one", "object_recall_several", True),),
     ),
     (
+        "score maps, by the rules of wsolevaluation",
+        (
+            Column("MaxBoxAcc", "max_box_acc_v1", True),
+            Column("MaxBoxAccV2", "max_box_acc_v2", True),
+            Column("PxAP", "pxap", True),
+        ),
+    ),
+    (
+        "score maps: MaxBoxAccV2 at an IoU of",
+        tuple(Column(str(level), f"max_box_acc_v2_{level}") for level in LEVELS),
+    ),
+    (
         "maps",
         (
             Column("pointing\ngame", "pointing_game"),
-            Column("\nPxAP", "pxap"),
             Column("insertion\nAUC", "insertion_auc"),
             Column("deletion\nAUC", "deletion_auc"),
         ),
@@ -270,6 +281,15 @@ _OBJECT_NOTES = """Objects: {total} in all, each matched with at most one that w
 0.5; images with several: {several}. AP50 ranks what was found by its confidence;
 class-activation maps and image-free boxes have none and are ranked alike."""
 
+_SCORE_MAP_NOTES = """Score maps at 224 x 224 pixels (Choe et al. 2020): MaxBoxAcc is of the largest
+contour at an IoU of 0.5, MaxBoxAccV2 of the best contour, the mean of three
+IoUs. Their thresholds are the best for these very images: an upper bound, which
+is not to be compared with boxes. center_gaussian does not look at the image."""
+
+_UNKNOWN_NOTES = """{name}: of {count} images, nobody has looked for the class, so that figures of
+boxes, masks and maps are unknown (—). A run with the labels of these images has
+them: `deepinside run LABELS.csv --top 5`, a table with the columns path,label."""
+
 _CAM_NOTES = """Grad-CAM, which is CAM here if the network ends in average pooling and one
 linear layer, and LayerCAM: cut at a fraction of the maximum, for MaxBoxAcc one
 for each IoU. It is what is best on the other half of the images; _oracle: on
@@ -278,7 +298,7 @@ these very images, an upper bound."""
 
 def _percent(figure: Estimate | None, interval: bool) -> str:
     if figure is None:
-        return ""
+        return "—"
     return f"{100 * figure.value:.1f}" + (f" ±{50 * (figure.high - figure.low):.1f}" if interval else "")
 
 
@@ -295,6 +315,11 @@ def notes(evaluation: Evaluation, judging_baselines: bool = True) -> str:
         notes.append(_MASK_NOTES.format(tolerance=TOLERANCE))
     totals = [int(case.truth.counted.sum()) for case in evaluation.cases]
     notes.append(_OBJECT_NOTES.format(total=sum(totals), several=sum(total >= SEVERAL for total in totals)))
+    if any("max_box_acc_v2" in row.figures for row in evaluation.rows.values()):
+        notes.append(_SCORE_MAP_NOTES)
+    first = next(iter(evaluation.rows))
+    if count := sum(case.found[first].is_unknown for case in evaluation.cases):
+        notes.append(_UNKNOWN_NOTES.format(name=first, count=count))
     if MAP_METHODS[0] in evaluation.rows:
         notes.append(_CAM_NOTES)
     elif judging_baselines:

@@ -133,7 +133,7 @@ def _evaluated(classifier: Classifier, samples: Sequence[Sample], seed: int) -> 
     for one in judge_each(classifier, samples, judging):
         judged.append(one)
         yield Progress("localization", len(judged), len(samples))
-    return summarized(classifier, judging, judged)
+    return summarized(classifier.name, seed, judged)
 
 
 def _class_images(

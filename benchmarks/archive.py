@@ -1,0 +1,148 @@
+"""How fast a run is, what memory it takes, and whether it survives being killed.
+
+    python benchmarks/archive.py scale --counts 1000 10000      # photos a second and peak memory
+    python benchmarks/archive.py engines --count 200            # explain in a loop, and both engines
+    python benchmarks/archive.py kill --engine ray --times 20   # killed at random moments, then compared
+
+Photos are those of `--photos` (the repository's own), repeated under other names by links. Each run is a process of its
+own, `deepinside run`, and takes whatever model `--model` names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from deepinside.archive.folder import part_rows
+
+ROOT = Path(__file__).parents[1]
+LOOP = """
+import sys, time
+from pathlib import Path
+import deepinside
+from deepinside.core.images import find_photos
+classifier = deepinside.load(sys.argv[2])
+began = time.perf_counter()
+for path, _ in find_photos([sys.argv[1]]):
+    deepinside.explain(classifier, path, top=1)
+print(time.perf_counter() - began)
+"""
+
+
+def linked(folder: Path, photos: Path, count: int) -> Path:
+    """A folder of so many links to the photos."""
+    files = sorted(path for path in photos.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    folder.mkdir()
+    for number in range(count):
+        source = files[number % len(files)]
+        (folder / f"{number:06}{source.suffix}").symlink_to(source.resolve())
+    return folder
+
+
+def command(photos: Path, out: Path, options: list[str]) -> list[str]:
+    return [sys.executable, "-m", "deepinside", "run", str(photos), "--out", str(out), *options]
+
+
+def measured(arguments: list[str]) -> tuple[float, float, str]:
+    """Seconds, peak memory of the largest process in MB, and what it printed."""
+    began = time.perf_counter()
+    child = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    told = child.stdout.read() if child.stdout else ""
+    _, status, usage = os.wait4(child.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(arguments)} ended with status {status}: {told}")
+    return time.perf_counter() - began, usage.ru_maxrss / 1024, told
+
+
+def scale(asked: argparse.Namespace, folder: Path) -> None:
+    for count in asked.counts:
+        photos = linked(folder / f"photos-{count}", asked.photos, count)
+        seconds, memory, told = measured(command(photos, folder / f"run-{count}", ["--model", asked.model]))
+        print(
+            f"{count:>8,} photos  {count / seconds:6.2f} a second  {memory:6.0f} MB  {told.splitlines()[0]}", flush=True
+        )
+
+
+def engines(asked: argparse.Namespace, folder: Path) -> None:
+    few, many = (linked(folder / f"photos-{count}", asked.photos, count) for count in (4, asked.count))
+    ways = {"local": [], **{f"ray, {n}": ["--engine", "ray", "--workers", str(n)] for n in asked.workers}}
+    for turn in range(asked.rounds):
+        loop = float(subprocess.check_output([sys.executable, "-c", LOOP, str(many), asked.model], text=True))
+        print(f"loop over explain: {asked.count / loop:.2f} a second", flush=True)
+        for name, options in ways.items():
+            options = [
+                *options,
+                "--model",
+                asked.model,
+                "--min-probability",
+                "1",
+            ]  # the likeliest class, as in the loop
+            start = measured(command(few, folder / f"few-{name}-{turn}", options))[0]
+            whole = measured(command(many, folder / f"many-{name}-{turn}", options))[0]
+            rate = (asked.count - 4) / (whole - start)
+            print(
+                f"{name}: {rate:.2f} a second, {rate * loop / asked.count:.2f} x the loop; 4 photos {start:.1f} s",
+                flush=True,
+            )
+
+
+def kill(asked: argparse.Namespace, folder: Path) -> None:
+    """Kill a run at random moments until it is done, and compare it with one that nobody has touched."""
+    photos = linked(folder / "photos", asked.photos, asked.count)
+    options = ["--model", asked.model, "--engine", asked.engine]
+    seconds, *_ = measured(command(photos, folder / "whole", options))
+    draw, ends = random.Random(asked.seed), []
+    for number in range(asked.times):
+        child = subprocess.Popen(command(photos, folder / "killed", options), stderr=subprocess.PIPE)
+        try:
+            child.communicate(timeout=draw.uniform(0.1, seconds))
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGKILL if number % 2 else signal.SIGTERM)
+            child.communicate()
+        ends.append(child.returncode)
+    measured(command(photos, folder / "killed", options))
+    whole, killed = (rows_in(folder / name) for name in ("whole", "killed"))
+    same = sum(whole[key] == killed.get(key) for key in whole)
+    ended = {str(code): ends.count(code) for code in sorted(set(ends))}
+    print(
+        f"{asked.engine}: ended {json.dumps(ended)}; {len(whole)} rows, {len(killed)} after the kills, {same} the same"
+    )
+
+
+def rows_in(run: Path) -> dict[Any, Any]:
+    """The box of each object."""
+    rows = list(chain.from_iterable(part_rows(run, ["photo", "class", "number", "x0", "y0", "x1", "y1"])))
+    found = {(row["photo"], row["class"], row["number"]): (row["x0"], row["y0"], row["x1"], row["y1"]) for row in rows}
+    assert len(found) == len(rows), "a photo stands twice in the run"
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("scale", "engines", "kill"))
+    parser.add_argument("--photos", type=Path, default=ROOT / "photos")
+    parser.add_argument("--model", default="lite0")
+    parser.add_argument("--counts", type=int, nargs="+", default=[1000, 10_000])
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--engine", default="local")
+    parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    with TemporaryDirectory() as folder:
+        {"scale": scale, "engines": engines, "kill": kill}[asked.what](asked, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
