@@ -628,10 +628,15 @@ def test_run_tells_failures_and_what_comes_next_and_goes_on(deepinside, small, t
     (photos / "b.png").write_bytes(b"")
     status, told, complaints = deepinside("run", photos, "--out", out)
     assert status == 1
-    first, reason, folder, following = told.splitlines()
+    first, reason, folder, *following = told.splitlines()
     assert re.fullmatch(r"2 photos: 1 done, 1 failed, [\d.]+ a second", first)
     assert re.fullmatch(" +1 failed: expected a photo.*", reason), "without its name"
-    assert (folder, following) == (f"  -> {out}", f"  next: deepinside export '{out}' coco")
+    assert folder == f"  -> {out}"
+    assert [" ".join(line.split()) for line in following] == [
+        f"next: deepinside report '{out}' look through it",
+        f"deepinside review '{out}' which photos need a person first",
+        f"deepinside export '{out}' coco labels for other tools",
+    ]
     assert "b.png" in complaints
     status, told, complaints = deepinside("run", photos, "--out", out)
     assert (status, complaints) == (1, ""), "as it was"

@@ -7,7 +7,6 @@ the first photo, and 128 plus the number of a signal that ended it.
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -151,9 +150,14 @@ def run_archive(
     top: Annotated[
         int, typer.Option(min=0, help="Look for so many of the likeliest classes as well, with and without labels.")
     ] = 0,
-    folder_labels: Annotated[
-        bool, typer.Option("--folder-labels", help="The folder of a photo names its class.")
-    ] = False,
+    labels_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="folders|annotations",
+            help="Labels are the names of photos' folders, or the classes of data with boxes, as evaluate reads it.",
+            show_default="tables and shards",
+        ),
+    ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Try photos again that have failed before.")] = False,
 ) -> None:
     """A whole archive into one folder: stop it at any moment, and the same command goes on where it was.
@@ -170,7 +174,7 @@ def run_archive(
     most_objects(objects)
     check_writable_folder(out)
     classifier, _ = _ready(network)
-    wanted = wanted_of(sources, classifier.labels.find, folder_labels=folder_labels)
+    wanted = wanted_of(sources, classifier.labels, labels_from)
     tally, began = Tally(), perf_counter()
     how: dict[str, Any] = {"preset": localizer, "objects": objects, "min_probability": min_probability, "top": top}
     with running(classifier, wanted, out, **how, retry=retry, engine=answers) as (begun, found):
@@ -178,7 +182,7 @@ def run_archive(
             tally.told(answer)
     reasons = failures(out)
     say(text.run_text(begun, tally.failures, perf_counter() - began), *text.reasons_text(reasons))
-    say(f"  -> {out}", f"  next: deepinside export {shlex.quote(str(out))} coco")
+    say(f"  -> {out}", *text.next_text(out))
     raise typer.Exit(1 if reasons else 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from deepinside.reproduction.reproduce import Report
     from deepinside.training.train import Epoch, Trained
 
+NEXT = {  # commands for a run, and what they are for
+    "report {}": "look through it",
+    "review {}": "which photos need a person first",
+    "export {} coco": "labels for other tools",
+}
 MOST_REASONS = 5  # why photos have failed, that are told one by one
 LABEL, WIDEST_LABEL = 32, 60  # characters; a longer label moves its own box to the right
 
@@ -134,6 +140,18 @@ def reasons_text(reasons: Counter[str]) -> Iterator[str]:
     yield from (f"  {count:>6,} failed: {reason}" for reason, count in told)
     if len(reasons) > len(told):
         yield f"  {reasons.total() - sum(count for _, count in told):>6,} failed for other reasons"
+
+
+def next_text(folder: Path) -> Iterator[str]:
+    """What one can do with a run.
+
+    >>> list(next_text(Path("my cats")))[0]
+    "  next: deepinside report 'my cats'          look through it"
+    """
+    run = shlex.quote(str(folder))
+    for number, (command, what) in enumerate(NEXT.items()):
+        lead = "next:" if number == 0 else ""
+        yield f"  {lead:<5} deepinside {command.format(run):<25} {what}".rstrip()
 
 
 def waiting_text(photo: Waiting) -> str:

@@ -200,7 +200,7 @@ def test_a_table_of_objects_is_what_a_run_and_an_evaluation_read(colors, archive
     path = tmp_path / "run" / "csv" / "objects.csv"
     rows = [row for row in rows_in(tmp_path / "run") if row["class"] is not None]
     expected = {row["photo"]: [each["class"] for each in rows if each["photo"] == row["photo"]] for row in rows}
-    wanted = wanted_of([path], colors.labels.find)
+    wanted = wanted_of([path], colors.labels)
     assert {each.path.name: each.classes for each in wanted} == {
         name: tuple(dict.fromkeys(classes)) for name, classes in expected.items()
     }

@@ -25,12 +25,12 @@ def folder(tmp_path):
 
 
 def asked(*sources, **options):
-    return [(each.name.as_posix(), each.classes) for each in wanted_of(sources, LABELS.find, **options)]
+    return [(each.name.as_posix(), each.classes) for each in wanted_of(sources, LABELS, **options)]
 
 
 def test_photos_and_folders_have_no_classes(folder):
     assert asked(folder) == [("a.png", ()), ("b.png", ()), ("in/a.png", ())]
-    assert wanted_of([folder / "a.png"], LABELS.find) == [Wanted.named(folder / "a.png", Path("a.png"))]
+    assert wanted_of([folder / "a.png"], LABELS) == [Wanted.named(folder / "a.png", Path("a.png"))]
 
 
 def test_a_photo_given_twice_is_one_and_equal_names_get_a_number(folder):
@@ -96,11 +96,21 @@ def test_folders_name_the_classes_only_where_that_is_asked_for(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True)
         Image.new("RGB", (8, 6)).save(tmp_path / name)
     assert asked(tmp_path) == [("red/a.png", ()), ("train/blue/b.png", ())]
-    assert asked(tmp_path, folder_labels=True) == [("red/a.png", (0,)), ("train/blue/b.png", (2,))]
+    assert asked(tmp_path, labels_from="folders") == [("red/a.png", (0,)), ("train/blue/b.png", (2,))]
     (tmp_path / "cats").mkdir()
     Image.new("RGB", (8, 6)).save(tmp_path / "cats" / "c.png")
     with pytest.raises(DeepInsideError, match="1 of 3 are not: 'cats'"):
-        asked(tmp_path, folder_labels=True)
+        asked(tmp_path, labels_from="folders")
+
+
+def test_the_classes_of_annotated_data_are_labels(folder):
+    (folder / "boxes.csv").write_text(
+        "image,label,x0,y0,x1,y1\na.png,red,0,0,4,4\na.png,blue,1,1,5,5\nin/a.png,green,0,0,2,2\nb.png,cat,0,0,2,2\n"
+    )
+    found = asked(folder / "boxes.csv", labels_from="annotations")
+    assert sorted(found) == [("a.png", (0, 2)), ("b.png", ()), ("in/a.png", (1,))]
+    with pytest.raises(DeepInsideError, match="where labels come from"):
+        asked(folder, labels_from="names")
 
 
 def test_a_shard_has_its_labels_beside_its_photos(folder):
@@ -116,7 +126,7 @@ def test_a_shard_has_its_labels_beside_its_photos(folder):
             info.size = len(data)
             shard.addfile(info, io.BytesIO(data))
     assert asked(folder / "s-000.tar") == [("s-000/0.left.png", (2,)), ("s-000/in/1.png", ())]
-    found = wanted_of([folder / "s-000.tar"], LABELS.find)
+    found = wanted_of([folder / "s-000.tar"], LABELS)
     assert [each.path for each in found] == [folder / "s-000.tar/0.left.png", folder / "s-000.tar/in/1.png"]
 
 
@@ -148,13 +158,13 @@ def test_a_path_is_in_memory_once():
 def test_tables_that_cannot_be_meant(folder, text, told):
     (folder / "labels.csv").write_text(text)
     with pytest.raises(DeepInsideError, match=told):
-        wanted_of([folder / "labels.csv"], LABELS.find)
+        wanted_of([folder / "labels.csv"], LABELS)
 
 
 def test_what_is_no_parquet_table(folder):
     (folder / "labels.parquet").write_bytes(b"path,label\n")
     with pytest.raises(DeepInsideError, match="expected a Parquet table"):
-        wanted_of([folder / "labels.parquet"], LABELS.find)
+        wanted_of([folder / "labels.parquet"], LABELS)
     parquet.write_table(pa.table({"path": ["a.png", None], "label": ["red", "red"]}), folder / "labels.parquet")
     with pytest.raises(DeepInsideError, match="row 2: expected the path of a photo, got None"):
-        wanted_of([folder / "labels.parquet"], LABELS.find)
+        wanted_of([folder / "labels.parquet"], LABELS)

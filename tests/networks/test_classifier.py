@@ -144,3 +144,13 @@ def test_labels_of_another_number_of_classes_are_refused_and_none_are_not():
         Classifier(Flattened(), labels=["a", "b"]).check_labels(4)
     Classifier(Flattened(), labels=["a", "b"]).check_labels(2)
     Classifier(Flattened()).check_labels(4)
+
+
+def test_a_frozen_network_may_be_called_without_being_changed():
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 2))
+    classifier = Classifier(module, size=8, frozen=True)
+    before, image = classifier.digest(), torch.rand(1, 3, 8, 8)
+    assert torch.equal(classifier.network(image), classifier.network(image))
+    assert classifier.digest() == before
+    assert not any(each.training for each in classifier.network.modules())
+    assert module.training, "the user's own stays as it is"

@@ -20,7 +20,7 @@ from deepinside.archive.small_maps import SIDE, read_map
 
 Row: TypeAlias = dict[str, Any]
 
-INTERCEPT, UNSURE, OUTSIDE, UNSEEDED, SIDES, SEVERAL = -3.10, -0.154, 3.36, 1.455, 0.582, 1.179
+INTERCEPT, UNSURE, OUTSIDE, UNSEEDED, SIDES, SEVERAL = -4.0, -0.31, 3.2, 1.9, 0.69, 2.6
 NEAR = 0.01  # of the photo's side: a box so near to the frame touches it
 SURE = 1e-4  # probabilities nearer to 0 and 1 are the same
 TELLING = 0.6  # what a figure adds to the log odds, at least, to be told as a reason

@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import TypeAlias
 
 from deepinside.archive.tables import find_labels, is_table, metadata_tables, rows_of_table
-from deepinside.core.errors import DeepInsideError
+from deepinside.core.errors import DeepInsideError, named
 from deepinside.core.files import distinct_name
 from deepinside.core.formats import is_picture_name
+from deepinside.core.labels import Labels
 from deepinside.core.listing import photos_of
 from deepinside.core.shards import content, is_shard, read_shard
+from deepinside.data.boxes import read_samples
+from deepinside.evaluation.classes import by_class
 
 Found: TypeAlias = Iterable[tuple[Path, Path, tuple[int, ...]]]  # photo, name, classes
-Find: TypeAlias = Callable[[str], int]
+LABELS_FROM = ("folders", "annotations")
 CLASS_SUFFIX = ".cls"  # of the member that holds the class of a sample, in WebDataset's shards
 
 
@@ -61,22 +64,25 @@ class Wanted:
         return Path(self.file[self.start :] if self.alias is None else self.alias)
 
 
-def wanted_of(sources: Iterable[Path], find: Find, *, folder_labels: bool = False) -> list[Wanted]:
+def wanted_of(sources: Iterable[Path], labels: Labels, labels_from: str | None = None) -> list[Wanted]:
     """All photos of the sources, each once, in their order.
 
     Args:
         sources: photos, folders, patterns, tar archives, tables and lists. A folder with a `metadata` table, as Hugging
             Face's `imagefolder` has it, is that table.
-        find: the class of a label, such as `classifier.labels.find`; raises `DeepInsideError` for an unknown one.
-        folder_labels: whether the folder of a photo is its label, in folders and archives.
+        labels: of the network.
+        labels_from: `"folders"`, where the folder of each photo is its label, or `"annotations"`, where the sources are
+            data sets with boxes, as `data.boxes.read_samples` reads them; by default, tables and shards have labels.
 
     Raises `DeepInsideError` for a folder, pattern, archive or table without photos, a table that cannot be read, and
     labels that are none of the network's.
     """
+    if labels_from is not None:
+        named(labels_from, dict.fromkeys(LABELS_FROM), "where labels come from")
     found: dict[str, Wanted] = {}
     taken: set[int] = set()
     for source in chain.from_iterable(map(_matches, sources)):
-        for path, name, classes in _photos(source, find, folder_labels):
+        for path, name, classes in _photos(source, labels, labels_from):
             before = found.get(str(path))
             if before is None:
                 new = Wanted.named(path, distinct_name(name, taken, with_suffix=False), classes)
@@ -97,16 +103,26 @@ def _matches(source: Path) -> list[Path]:
     return matches
 
 
-def _photos(source: Path, find: Find, folder_labels: bool) -> Found:
+def _photos(source: Path, labels: Labels, labels_from: str | None) -> Found:
+    if labels_from == "annotations":
+        return _annotated(source, labels)
     if is_table(source):
-        return rows_of_table(source, find)
+        return rows_of_table(source, labels.find)
     if tables := metadata_tables(source):
-        return chain.from_iterable(rows_of_table(table, find, root=source) for table in tables)
-    inside = _of_shard(source, find) if is_shard(source) else ((*each, ()) for each in photos_of(source))
-    return _with_folders(source, inside, find) if folder_labels else inside
+        return chain.from_iterable(rows_of_table(table, labels.find, root=source) for table in tables)
+    inside = _of_shard(source, labels.find) if is_shard(source) else ((*each, ()) for each in photos_of(source))
+    return _with_folders(source, inside, labels.find) if labels_from else inside
 
 
-def _of_shard(shard: Path, find: Find) -> Found:
+def _annotated(root: Path, labels: Labels) -> Found:
+    """The photos of a data set, with the network's classes that stand for those of its boxes."""
+    above = root if root.is_dir() else root.parent
+    for sample in read_samples(root):
+        name = sample.path.relative_to(above) if sample.path.is_relative_to(above) else Path(sample.path.name)
+        yield sample.path, name, tuple(by_class(sample.annotations, labels))
+
+
+def _of_shard(shard: Path, find: Callable[[str], int]) -> Found:
     """The photos of an archive; one that is damaged is itself a photo that cannot be read."""
     members, error = read_shard(shard)
     names = [name for name in members if _is_photo(name)]
@@ -132,7 +148,9 @@ def _is_photo(member: str) -> bool:
     return is_picture_name(member) and not any(part.startswith(".") for part in Path(member).parts)
 
 
-def _with_folders(source: Path, photos: Found, find: Find) -> Iterator[tuple[Path, Path, tuple[int, ...]]]:
+def _with_folders(
+    source: Path, photos: Found, find: Callable[[str], int]
+) -> Iterator[tuple[Path, Path, tuple[int, ...]]]:
     """Each photo with the class that its folder names."""
     named = [(path, name, path.parent.name) for path, name, _ in photos]
     classes = find_labels(source, (label for *_, label in named), find)

@@ -129,8 +129,9 @@ class Classifier:
         """This classifier, from now on with a fast form of its network, until somebody reads `network`.
 
         For whoever holds the only reference to the module, as `load` does: changes that are made to it through another
-        reference go unnoticed.
+        reference go unnoticed. The network is put into evaluation mode, so that whoever calls it does not train it.
         """
+        self._network.eval()
         self._snapshot, self._stages = Snapshot(self._network), {}
         return self
 
