@@ -12,7 +12,6 @@ it was.
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from deepinside.networks.classifier import Classifier
 SHARE = 0.6  # of a class's pictures that carry the mark
 PHOTO, SIDE = 64, 32  # pixels a side, of the pictures and of what the network sees
 CORNER, WATERMARK = 6, 16  # pixels a side of a mark
+MARGIN = 2  # pixels between the mark in the corner and the frame
 OPACITY = 0.5  # of the watermark
 EPOCHS, BATCH, RATE = 4, 50, 0.02
 MEAN, STD = 0.45, 0.25
@@ -93,7 +93,9 @@ def maps_of(case: Case, training: Pictures, validation: Pictures, work: Path) ->
         train(net, shrunk(pixels), training.labels, case.seed)
         pixels, carries = marked(validation, case)
         classifier = Classifier(net, size=SIDE, mean=MEAN, std=STD, name=case.name, frozen=True)
-        found = [explain(classifier, pixel, [int(label)], boxes=False) for pixel, label in zip(pixels, validation.labels)]
+        found = [
+            explain(classifier, pixel, [int(label)], boxes=False) for pixel, label in zip(pixels, validation.labels)
+        ]
         maps = np.stack([small_map(each.objects[0].of_class) for each in found])
         np.savez_compressed(
             kept, maps=maps, carries=carries, predicted=np.array([each.predictions[0].index for each in found])
@@ -104,14 +106,14 @@ def maps_of(case: Case, training: Pictures, validation: Pictures, work: Path) ->
 
 def mark(picture: np.ndarray, kind: str, random: np.random.Generator) -> None:
     """Put a mark into a picture, uint8 (64, 64, 3), in place."""
+    side, blocks = (CORNER, 3) if kind == "corner" else (WATERMARK, 2)
+    rows, columns = np.indices((side, side)) * blocks // side
+    pattern = np.where(((rows + columns) % 2 == 1)[..., None], (255, 0, 200), (0, 200, 0))  # magenta and green
     if kind == "corner":
-        pattern = np.indices((CORNER, CORNER)).sum(0) // 2 % 2
-        picture[1 : 1 + CORNER, 1 : 1 + CORNER] = np.where(pattern[..., None], (250, 240, 30), (40, 20, 160))
+        picture[MARGIN : MARGIN + side, MARGIN : MARGIN + side] = pattern
         return
-    rows, columns = np.indices((WATERMARK, WATERMARK)) // (WATERMARK // 2)
-    pattern = np.where((rows != columns)[..., None], (255, 0, 200), (0, 200, 0))
-    y, x = random.integers(0, PHOTO - WATERMARK + 1, 2)
-    region = picture[y : y + WATERMARK, x : x + WATERMARK]
+    y, x = random.integers(0, PHOTO - side + 1, 2)
+    region = picture[y : y + side, x : x + side]
     region[:] = np.round(region * (1 - OPACITY) + pattern * OPACITY)
 
 

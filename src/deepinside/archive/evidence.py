@@ -56,7 +56,8 @@ def evidence_of(folder: Path, boxes: Path | None = None) -> list[Evidence]:
     """
     about = about_run(folder)
     samples = None if boxes is None else {_real(each.path): each for each in read_samples(boxes)}
-    labels = Labels.of([name for name, _ in about["classes"]], [wnid or "" for _, wnid in about["classes"]])
+    names, wnids = zip(*about["classes"], strict=True) if about["classes"] else ((), ())
+    labels = Labels.of(names, wnids if all(wnids) else ())
     drawn: dict[int, list[tuple[int, int, Row]]] = {}
     serial = count()  # so that no two entries are equal
     for rows in part_rows(folder, COLUMNS):
@@ -66,7 +67,11 @@ def evidence_of(folder: Path, boxes: Path | None = None) -> list[Evidence]:
                 if samples is not None:
                     mine = _known(samples.get(_real(_file(row))), row["class"], labels)
                 held = drawn.setdefault(row["class"], [])
-                entry = (-row["key"], next(serial), row | {"outside": outside(map_of(row), mine, row["width"], row["height"])})
+                entry = (
+                    -row["key"],
+                    next(serial),
+                    row | {"outside": outside(map_of(row), mine, row["width"], row["height"])},
+                )
                 (heapq.heappush if len(held) < MOST else heapq.heappushpop)(held, entry)
     return [_evidence(index, [row for _, _, row in sorted(held)]) for index, held in sorted(drawn.items())]
 
@@ -121,6 +126,4 @@ def _real(path: Path) -> str:
 
 def _evidence(index: int, rows: list[Row]) -> Evidence:
     maps = np.stack([map_of(row) for row in rows])
-    return Evidence(
-        index, rows[0]["label"], maps, np.array([row["outside"] for row in rows]), tuple(map(_file, rows))
-    )
+    return Evidence(index, rows[0]["label"], maps, np.array([row["outside"] for row in rows]), tuple(map(_file, rows)))
