@@ -1,10 +1,10 @@
 """The audit of a run: which classes the network decides by something that no other class is decided by.
 
-The maps of each class fall into clusters. A cluster is odd if many photos of the class have more of their evidence where the
-cluster has its own than almost all photos of the other classes. Objects have their places and shapes, so that every class
-is a little odd; it is raised only where it is so more often than the other classes are and than chance allows. Maps are
-compared twice: cell by cell, which finds what is always at one place, such as a logo in a corner; and with their cells
-sorted, which finds evidence on a few cells anywhere in the frame, such as a watermark.
+The maps of each class fall into clusters. A cluster is odd if many photos of the class have more of their evidence
+where the cluster has its own than almost all photos of the other classes. Objects have their places and shapes, so that
+every class is a little odd; it is raised only where it is so more often than the other classes are and than chance
+allows. Maps are compared twice: cell by cell, which finds what is always at one place, such as a logo in a corner; and
+with their cells sorted, which finds evidence on a few cells anywhere in the frame, such as a watermark.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ SMALLEST = 0.1  # share of a class's photos in a cluster that is judged
 CELLS = 16  # of a map that is compared, along each axis
 COMPARED = 5000  # photos of the other classes with which a cluster is compared, about the same number of each
 RARE = 0.01  # share of the other classes' photos that come as close to a cluster as the photos that are counted
-USUAL = 0.8  # quantile, over the other classes, of the share that is usual for a class
+USUAL = 0.9  # quantile, over the other classes, of the share that is usual for a class
 LEVEL = 0.01  # probability that chance raises any class of a run
 WORTH = 0.15  # share of a class's photos that is worth raising
+ALIKE = 0.8  # a place that explains so many of the photos of an extent stands for both
 
 Maps: TypeAlias = UInt8[np.ndarray, "photos 32 32"]
 Vectors: TypeAlias = Float[np.ndarray, "photos values"]
@@ -75,14 +76,23 @@ class Judged:
 def audit(evidence: Sequence[Evidence]) -> list[Judged]:
     """Judge all classes; those with the oddest clusters come first, and those with too few photos last.
 
-    The order of the classes and of their photos does not matter, as long as photos are drawn at random. Among fewer than
-    `FEWEST` classes nothing is raised, since nobody could tell what is usual.
+    The order of the classes and of their photos does not matter, as long as photos are drawn at random. Among fewer
+    than `FEWEST` classes nothing is raised, since nobody could tell what is usual.
     """
     enough = [each for each in evidence if len(each.maps) >= LEAST]
     few = [Judged(each) for each in evidence if len(each.maps) < LEAST]
     by_view = [_judged(enough, view) for view in VIEWS] if enough else []
-    oddest = [max(both, key=lambda each: each.oddness or 0.0) for both in zip(*by_view, strict=True)]
+    oddest = [_chosen(views) for views in zip(*by_view, strict=True)]
     return [*sorted(oddest, key=_rank), *few]
+
+
+def _chosen(views: Sequence[Judged]) -> Judged:
+    """Of what the views make of a class, a place if it explains as many photos: that says more than an extent."""
+    raised = [each for each in views if each.is_raised]
+    if not raised:
+        return max(views, key=lambda each: each.oddness or 0.0)
+    most = max(each.clusters[0].share for each in raised)
+    return next(each for each in raised if each.clusters[0].share >= ALIKE * most)
 
 
 def _rank(judged: Judged) -> tuple[bool, float, float, int]:
@@ -109,7 +119,7 @@ def _judged(evidence: Sequence[Evidence], view: str) -> list[Judged]:
 
 
 def _clusters(number: int, seen: Sequence[Vectors], maps: Maps) -> tuple[Cluster, ...]:
-    """The clusters of a class, compared with the other classes; where it falls apart, the whole class is one as well."""
+    """The clusters of a class, and the whole class where there are several, compared with the other classes."""
     vectors = seen[number]
     each = max(COMPARED // max(len(seen) - 1, 1), 1)
     others = [other[:each] for k, other in enumerate(seen) if k != number]
@@ -117,7 +127,9 @@ def _clusters(number: int, seen: Sequence[Vectors], maps: Maps) -> tuple[Cluster
     members = [np.flatnonzero(groups == group) for group in range(groups.max() + 1)]
     members += [np.arange(len(vectors))] * (len(members) > 1)
     large = [mine for mine in members if len(mine) >= SMALLEST * len(vectors)]
-    return tuple(sorted((_compared(vectors, mine, others, maps) for mine in large), key=lambda each: -each.share))
+    found = [_compared(vectors, mine, others, maps) for mine in large]
+    # Where several have the same share, the one whose size it is has just those photos in it.
+    return tuple(sorted(found, key=lambda each: (-each.share, abs(each.size - each.share))))
 
 
 def _compared(vectors: Vectors, members: Int[np.ndarray, " members"], others: Sequence[Vectors], maps: Maps) -> Cluster:

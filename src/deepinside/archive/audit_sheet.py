@@ -45,7 +45,7 @@ def audit_sheet(found: Sequence[Judged]) -> Figure:
         rows = part.subplots(len(judged.clusters[:CLUSTERS]), 2 + PHOTOS, squeeze=False)
         _show_class(rows[0][0], judged)
         for row, cluster in zip(rows, judged.clusters, strict=False):
-            _show_cluster(row[1:], judged, cluster)
+            _show_cluster(list(row[1:]), judged, cluster)
         for axes in rows.flat:
             if not axes.has_data():
                 axes.set_axis_off()

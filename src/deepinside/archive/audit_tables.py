@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from deepinside.archive.audit import FEWEST, LEAST, RARE, Judged
 from deepinside.archive.records import SIDE
+from deepinside.core import escape
 from deepinside.core.errors import writing
 from deepinside.core.files import atomic_write
 from deepinside.core.terminal import literal
@@ -115,7 +116,7 @@ def _json(judged: Judged) -> dict[str, Any]:
                 "share": each.share,
                 "where": where(each.mean),
                 "by_thirds": by_thirds(each.mean).round(4).tolist(),
-                "typical": [str(evidence.files[number]) for number in each.photos[:TYPICAL]],
+                "typical": [escape.encodable(str(evidence.files[number])) for number in each.photos[:TYPICAL]],
             }
             for each in judged.clusters
         ],

@@ -1,8 +1,8 @@
 """Groups of similar maps, by spectral clustering, as Lapuschkin et al. look for "Clever Hans" predictors (2019).
 
-Maps are joined with their nearest neighbors. The eigenvalues of the normalized Laplacian of that graph are 0 once for each
-connected part, and small for parts that hang together by a few edges; the largest gap between two of them says how many
-groups there are.
+Maps are joined with their nearest neighbors. The eigenvalues of the normalized Laplacian of that graph are 0 once for
+each connected part, and small for parts that hang together by a few edges; the largest gap between two of them says how
+many groups there are. Maps of one group may be divided as well, where no gap is large.
 """
 
 from __future__ import annotations
@@ -48,5 +48,5 @@ def _spectral(maps: Float[np.ndarray, "photos values"]) -> Int[np.ndarray, " pho
     if count == 1:
         return np.zeros(len(maps), np.int64)
     rows = vectors[:, :count] / np.maximum(np.linalg.norm(vectors[:, :count], axis=1, keepdims=True), EVEN)
-    groups = KMeans(count, n_init=10, random_state=0).fit_predict(rows)
+    groups = KMeans(count, n_init=4, random_state=0).fit_predict(rows)
     return np.unique(groups, return_inverse=True)[1].astype(np.int64)

@@ -1,4 +1,4 @@
-"""Where the evidence of each class lies: the small maps that a run keeps, class by class, and how much is off the objects.
+"""Where the evidence of each class lies: the small maps that a run keeps, and how much of them is off the objects.
 
 Of a photo with labels, these are the maps of its labels; of any other, those of the classes that are likely enough.
 """
