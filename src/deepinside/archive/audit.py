@@ -33,6 +33,7 @@ ALIKE = 0.8  # a place that explains so many of the photos of an extent stands f
 
 Maps: TypeAlias = UInt8[np.ndarray, "photos 32 32"]
 Vectors: TypeAlias = Float[np.ndarray, "photos values"]
+ByClass: TypeAlias = Sequence[Float[np.ndarray, "_ values"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +119,7 @@ def _judged(evidence: Sequence[Evidence], view: str) -> list[Judged]:
     return judged
 
 
-def _clusters(number: int, seen: Sequence[Vectors], maps: Maps) -> tuple[Cluster, ...]:
+def _clusters(number: int, seen: ByClass, maps: Maps) -> tuple[Cluster, ...]:
     """The clusters of a class, and the whole class where there are several, compared with the other classes."""
     vectors = seen[number]
     each = max(COMPARED // max(len(seen) - 1, 1), 1)
@@ -132,7 +133,7 @@ def _clusters(number: int, seen: Sequence[Vectors], maps: Maps) -> tuple[Cluster
     return tuple(sorted(found, key=lambda each: (-each.share, abs(each.size - each.share))))
 
 
-def _compared(vectors: Vectors, members: Int[np.ndarray, " members"], others: Sequence[Vectors], maps: Maps) -> Cluster:
+def _compared(vectors: Vectors, members: Int[np.ndarray, " members"], others: ByClass, maps: Maps) -> Cluster:
     mean = vectors[members].mean(axis=0)
     closeness = vectors @ mean
     typical = members[np.argsort(-closeness[members], kind="stable")]
@@ -144,7 +145,7 @@ def _compared(vectors: Vectors, members: Int[np.ndarray, " members"], others: Se
     return Cluster(len(members) / len(vectors), share, normalized.mean(axis=0), tuple(typical.tolist()))
 
 
-def _rare(others: Sequence[Vectors], mean: Float[np.ndarray, " values"]) -> float:
+def _rare(others: ByClass, mean: Float[np.ndarray, " values"]) -> float:
     """How close to a mean all but `RARE` of the other classes' photos come, where each class counts alike."""
     if not others:
         return float("inf")

@@ -34,7 +34,7 @@ def audit_sheet(found: Sequence[Judged]) -> Figure:
     shown = raised or [each for each in found if each.clusters][:UNRAISED]
     if not shown:
         raise DeepInsideError("expected a class with enough photos for a sheet, got none")
-    heights = [HEADING + PANEL * len(each.clusters[:CLUSTERS]) for each in shown]
+    heights = [HEADING + PANEL * len(_clusters(each)) for each in shown]
     width = PANEL * (2 + PHOTOS)
     figure = Figure(figsize=(width, sum(heights)), dpi=150, layout="constrained")
     parts = figure.subfigures(len(shown), 1, height_ratios=heights, squeeze=False)[:, 0]
@@ -42,9 +42,9 @@ def audit_sheet(found: Sequence[Judged]) -> Figure:
         verdict = described(judged) + ("" if judged.is_raised else " (not raised)")
         heading = fitted(f"{judged.evidence.label}: {verdict}", 10, 0.96 * width)
         part.suptitle(heading.text, **heading.style)
-        rows = part.subplots(len(judged.clusters[:CLUSTERS]), 2 + PHOTOS, squeeze=False)
+        rows = part.subplots(len(_clusters(judged)), 2 + PHOTOS, squeeze=False)
         _show_class(rows[0][0], judged)
-        for row, cluster in zip(rows, judged.clusters, strict=False):
+        for row, cluster in zip(rows, _clusters(judged), strict=True):
             _show_cluster(list(row[1:]), judged, cluster)
         for axes in rows.flat:
             if not axes.has_data():
@@ -52,6 +52,12 @@ def audit_sheet(found: Sequence[Judged]) -> Figure:
             axes.set_xticks([])
             axes.set_yticks([])
     return figure
+
+
+def _clusters(judged: Judged) -> Sequence[Cluster]:
+    """The oddest clusters; the whole class stands beside them already, unless it is one."""
+    parts = [each for each in judged.clusters if each.size < 1]
+    return parts[:CLUSTERS] or judged.clusters[:1]
 
 
 def _show_class(axes: Axes, judged: Judged) -> None:
