@@ -149,9 +149,10 @@ def maps_of(case: Case, training: Pictures, validation: Pictures, work: Path) ->
 
 def mark(picture: np.ndarray, kind: str, random: np.random.Generator) -> None:
     """Put a mark into a picture, uint8 (64, 64, 3), in place."""
-    side, blocks = (CORNER, 3) if kind == "corner" else (WATERMARK, 2)
-    rows, columns = np.indices((side, side)) * blocks // side
-    pattern = np.where(((rows + columns) % 2 == 1)[..., None], (255, 0, 200), (0, 200, 0))  # magenta and green
+    side = CORNER if kind == "corner" else WATERMARK
+    rows, columns = np.indices((side, side)) // (side // 2)
+    is_magenta = rows == 0 if kind == "corner" else rows != columns  # two bars, or a checkerboard
+    pattern = np.where(is_magenta[..., None], (255, 0, 200), (0, 200, 0))  # magenta and green
     if kind == "corner":
         picture[MARGIN : MARGIN + side, MARGIN : MARGIN + side] = pattern
         return
@@ -178,11 +179,11 @@ def shrunk(pixels: np.ndarray) -> np.ndarray:
 
 
 def network() -> nn.Sequential:
-    """Three convolutions down to a quarter of the size, and the largest value of each channel in each quarter of it."""
+    """Three convolutions down to a quarter of the size, and the largest value of each channel."""
     layers: list[nn.Module] = []
     for inputs, outputs, stride in [(3, 16, 2), (16, 32, 2), (32, 64, 1)]:
         layers += [nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
-    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(2), nn.Flatten(), nn.Linear(256, 20))
+    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(64, 20))
 
 
 def train(net: nn.Sequential, pixels: np.ndarray, labels: np.ndarray, seed: int) -> None:
