@@ -16,8 +16,7 @@ from deepinside.core.errors import DeepInsideError
 from deepinside.core.fonts import fitted
 from deepinside.core.geometry import Frame
 from deepinside.core.images import read
-from deepinside.core.results import Saliency
-from deepinside.explanations.panels import brightest, dimmed, show_map
+from deepinside.explanations.panels import brightest, dimmed
 from deepinside.explanations.sheets import thumbnail
 
 CLASSES, UNRAISED = 8, 2  # that are shown: of those that are raised, or the oddest where none is
@@ -66,7 +65,7 @@ def _show_class(axes: Axes, judged: Judged) -> None:
 
 
 def _show_cluster(row: Sequence[Axes], judged: Judged, cluster: Cluster) -> None:
-    """The mean map of a cluster, and its most typical photos under their maps."""
+    """The mean map of a cluster, and its most typical photos, lit up by their maps."""
     name = "all photos" if cluster.size == 1 else f"cluster of {cluster.size:.0%}"
     _show_mean(row[0], cluster.mean, f"{name}, {where(cluster.mean)}")
     for axes, number in zip(row[1:], cluster.photos, strict=False):
@@ -79,7 +78,7 @@ def _show_mean(axes: Axes, mean: Float[np.ndarray, "32 32"], name: str) -> None:
 
 
 def _show_photo(axes: Axes, judged: Judged, number: int) -> None:
-    """A photo under its map; one that cannot be read any more is a map alone."""
+    """A photo, bright and in color where its evidence is, so that what is there can be seen; black if it is gone."""
     map = judged.evidence.maps[number] / np.float32(255)
     path = judged.evidence.files[number]
     try:
@@ -87,8 +86,7 @@ def _show_photo(axes: Axes, judged: Judged, number: int) -> None:
     except DeepInsideError:
         image = np.zeros((SIDE, SIDE, 3), np.uint8)
     height, width = image.shape[:2]
-    values = show_map(axes, image, [Saliency(Frame.whole(width, height, width=SIDE, height=SIDE), map)])
-    axes.clear()
-    axes.imshow(dimmed(image, 0.6))
-    axes.imshow(values, cmap="inferno", vmax=brightest(values), alpha=np.clip(values / brightest(values), 0, 1) * 0.7)
+    values = Frame.whole(width, height, width=SIDE, height=SIDE).map_to_photo(map)
+    share = np.clip(values / brightest(values), 0, 1)[..., None]
+    axes.imshow((image * share + dimmed(image, 1.0) * 0.6 * (1 - share)).astype(np.uint8))
     axes.set_xlabel(fitted(path.name, 6, PANEL).text, fontsize=6)
