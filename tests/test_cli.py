@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import planted
 from deepinside import cli
 from deepinside.core.progress import Progress
 from third_localizer import Bright
@@ -681,7 +682,30 @@ def test_run_takes_a_table_of_labels(deepinside, small, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out" / "masks" / "masks").iterdir()) == ["a-0.png", "a-2.png"]
 
 
+def test_audit_tells_what_is_odd_and_writes_a_sheet(deepinside, tmp_path):
+    random = np.random.default_rng(0)
+    maps = {index: planted.natural(random, 20) for index in range(6)}
+    corner = planted.spots(random.normal(3, 0.5, (12, 2)), 2.5)
+    run = planted.write_run(tmp_path / "run", maps | {6: np.concatenate([corner, maps[0][:8]])})
+    status, told, complaints = deepinside("audit", run)
+    assert (status, complaints) == (0, "")
+    assert "\nkind 6: 60% of its photos are decided in the top left of the frame, against 1% of all others" in told
+    assert told.endswith(f"  -> {run / 'audit.json'}\n  -> {run / 'audit.png'}\n")
+    assert json.loads((run / "audit.json").read_text())["classes"][0]["raised"]
+    run = planted.write_run(tmp_path / "clean", maps)
+    assert "nothing is raised: no class of 6 stands out from the others" in deepinside("audit", run)[1]
+
+
+def test_audit_of_few_photos_says_so_without_a_sheet(deepinside, tmp_path):
+    run = planted.write_run(tmp_path / "run", {0: planted.natural(np.random.default_rng(0), 3)})
+    status, told, _ = deepinside("audit", run)
+    assert status == 0
+    assert "nothing is raised among fewer than 5 classes" in told
+    assert not (run / "audit.png").exists()
+
+
 @pytest.mark.parametrize(("arguments", "told"), [
+    (("audit", "nowhere"), "expected the folder of a run"),
     (("run", "labels.csv"), "labels.csv: expected labels that are classes"),
     (("run", "a.png", "--out", "."), "expected a new folder or that of a run"),
     (("run", "a.png", "--preset", "bst"), "expected a preset"),

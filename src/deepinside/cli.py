@@ -247,6 +247,37 @@ def review(
 
 @app.command()
 @options
+def audit(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run, finished or not.")],
+    boxes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="ROOT",
+            help="Ground-truth boxes of the photos, as `evaluate` reads them.",
+            show_default="the run's own",
+        ),
+    ] = None,
+) -> None:
+    """Which classes are decided by something odd, such as a logo in a corner: a table, DIR/audit.png and audit.json."""
+    from deepinside.archive.audit import audit as judge
+    from deepinside.archive.audit_sheet import audit_sheet
+    from deepinside.archive.audit_tables import audit_table, told, write_json
+    from deepinside.archive.evidence import evidence_of
+    from deepinside.core.terminal import print_table
+    from deepinside.explanations import sheets
+
+    found = judge(evidence_of(folder, boxes))
+    if found:
+        print_table(audit_table(found))
+    say(*told(found))
+    _tell(write_json(found, folder / "audit.json"))
+    if any(each.clusters for each in found):
+        _tell(sheets.save(audit_sheet(found), folder / "audit.png"))
+        _tell_glyphs(each.evidence.label for each in found)
+
+
+@app.command()
+@options
 def saliency(
     photos: Photos,
     network: groups.Network,

@@ -21,7 +21,8 @@ from PIL import Image
 from deepinside import Classifier
 from deepinside.archive.folder import part_files, part_rows
 from deepinside.archive.run import export_run, failures, running
-from deepinside.archive.wanted import Wanted
+from deepinside.archive.wanted import Wanted, wanted_of
+from deepinside.core.errors import DeepInsideError
 from deepinside.core.images import find_photos, read
 from deepinside.explanations.explain import explain
 from helpers import NAMES, grays_too
@@ -214,3 +215,31 @@ def test_a_folder_that_vanishes_during_a_run(network, tmp_path):
     assert list(rows) == [f"{number:02}.jpg" for number in range(12)]
     assert rows["00.jpg"] is None
     assert rows["11.jpg"] == "expected a photo, found no such file"
+
+
+def test_members_of_damaged_archives_are_as_the_manifest_says(tmp_path):
+    told = [each for each in make(tmp_path) if each.file.startswith("shards/")]
+    classifier = Classifier(grays_too(), labels=NAMES, size=32)
+    nothing = {"shards/nothing.tar"}
+    for shard in sorted({each.file for each in told} - nothing):
+        mine = [each for each in told if each.file == shard]
+        wanted = wanted_of([tmp_path / shard], classifier.labels)
+        with running(classifier, wanted, tmp_path / "run" / shard) as (_, answers):
+            found = {answer.path.relative_to(tmp_path / shard).as_posix(): answer.error for answer in answers}
+        names = {each.member: each.expected for each in mine if each.member and each.expected != NO_PHOTO}
+        inside = {name: read_name(name) for name in names}
+        failed = {name for name, error in found.items() if error is not None}
+        good = {inside[name] for name, outcome in names.items() if outcome == OK}
+        assert good <= set(found) - failed, shard
+        bad = {inside[name] for name, outcome in names.items() if outcome == ERROR}
+        is_damaged = shard in ("shards/cut.tar", "shards/empty.tar", "shards/page.tar")
+        assert failed == (bad & set(found)) | ({"."} if is_damaged else set()), shard
+        assert is_damaged or set(found) == good | bad, shard
+    for shard in nothing:
+        with pytest.raises(DeepInsideError, match="found none"):
+            wanted_of([tmp_path / shard], classifier.labels)
+
+
+def read_name(member):
+    """Without what leads out of the archive."""
+    return "/".join(part for part in member.split("/") if part not in ("", ".."))

@@ -40,6 +40,8 @@ def test_each_figure_adds_to_the_odds(changed, added):
 def test_several_objects_share_the_evidence():
     parts = row(x1=24), row(x0=24, number=2, map=None)
     assert odds(*parts) == pytest.approx(INTERCEPT + SEVERAL)
+    flat = row(map=bytes(32 * 32))
+    assert odds(flat) == odds(row()), "nothing lies outside"
     assert odds(parts[0]) == pytest.approx(INTERCEPT + 0.5 * OUTSIDE)
 
 

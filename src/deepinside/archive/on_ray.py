@@ -204,6 +204,7 @@ def _answer(classifier: Classifier, asked: Asked, work: Any) -> list[Answer]:
 def _cluster(address: str | None) -> Iterator[Any]:
     """Ray, connected for the time of the block; our signal handlers stay as they are."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its other lines are for those who develop it
     try:
         import ray
         import ray.data

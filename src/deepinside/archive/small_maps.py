@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 
-from deepinside.core.geometry import Frame
+from deepinside.core.geometry import Box, Frame
 from deepinside.core.results import Saliency
 
 SIDE = 32  # cells of a small map
@@ -29,3 +31,22 @@ def small_map(found: Saliency) -> UInt8[np.ndarray, "32 32"]:
 def read_map(content: bytes) -> UInt8[np.ndarray, "32 32"]:
     """A small map from its bytes."""
     return np.frombuffer(content, np.uint8).reshape(SIDE, SIDE)
+
+
+def share_outside(map: UInt8[np.ndarray, "32 32"], boxes: Sequence[Box], width: int, height: int) -> float:
+    """The share of a map outside of some boxes, given in pixels of a photo of `width` x `height`; NaN without boxes.
+
+    >>> share_outside(np.full((32, 32), 255, np.uint8), [Box(0, 0, 10, 30)], 40, 30)
+    0.75
+    """
+    total = float(map.sum())
+    if not boxes or not total:
+        return float("nan")
+    covered = np.max([np.outer(_share(b.y0, b.y1, height), _share(b.x0, b.x1, width)) for b in boxes], axis=0)
+    return 1 - float((map * covered).sum()) / total
+
+
+def _share(first: float, last: float, pixels: int) -> Float[np.ndarray, " cells"]:
+    """How much of each of `SIDE` cells lies between two pixels."""
+    edges = np.clip(np.arange(SIDE + 1) * pixels / SIDE, first, last)
+    return np.diff(edges) * SIDE / pixels
