@@ -248,7 +248,7 @@ def review(
 @app.command()
 @options
 def audit(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run, finished or not.")],
+    folder: groups.RunFolder,
     boxes: Annotated[
         Path | None,
         typer.Option(

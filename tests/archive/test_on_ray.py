@@ -75,7 +75,11 @@ def test_a_run_goes_on_with_another_engine(cluster, colors, photos, tmp_path):
     assert len(set(files)) == 11
 
 
-def test_no_ray_and_no_cluster(colors, photos, monkeypatch):
+def test_nobody_at_the_address_and_no_ray(colors, photos, monkeypatch):
+    pytest.importorskip("ray")
+    for address in ("127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:99999"):
+        with pytest.raises(DeepInsideError, match=f"expected a Ray cluster at {address}, found none"):
+            next(answers_on_ray(colors, photos, asked(), address=address))
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(DeepInsideError, match=r"pip install 'deepinside\[ray\]'"):
         next(answers_on_ray(colors, photos, asked()))

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import packages_distributions
+from socket import create_connection
 from threading import current_thread, main_thread
 from time import perf_counter
 from types import ModuleType
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 WORK = pa.schema([("work", pa.large_binary())])  # a pickled unit of work in each row
 TASKS = 2000  # of each stage, at most: every one costs some milliseconds, and its bookkeeping some memory
+PATIENCE = 10.0  # seconds, for a cluster to be reached
 GPU_BATCH = 16  # photos that go through a network on a GPU together
 
 
@@ -210,6 +212,7 @@ def _cluster(address: str | None) -> Iterator[Any]:
         import ray.data
     except ImportError:
         raise DeepInsideError("the engine ray needs an extra: pip install 'deepinside[ray]'") from None
+    _check_reachable(address)
     is_ours = not ray.is_initialized()
     in_main = current_thread() is main_thread()
     handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)} if in_main else {}
@@ -227,6 +230,17 @@ def _cluster(address: str | None) -> Iterator[Any]:
     finally:
         if is_ours:
             ray.shutdown()
+
+
+def _check_reachable(address: str | None) -> None:
+    """Raise `DeepInsideError` where nobody listens at HOST:PORT, since Ray would ask for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not (host and port.isdecimal()):
+        return
+    try:
+        create_connection((host, int(port)), PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise DeepInsideError(f"expected a Ray cluster at {address}, found none ({brief(error)})") from None
 
 
 def _quiet(ray: Any) -> None:
