@@ -3,6 +3,7 @@
     python benchmarks/archive.py scale --counts 1000 10000      # photos a second and peak memory
     python benchmarks/archive.py engines --count 200            # explain in a loop, and both engines
     python benchmarks/archive.py kill --engine ray --times 20   # killed at random moments, then compared
+    python benchmarks/archive.py names --counts 200000          # what the names of photos take, before the first one
 
 Photos are those of `--photos` (the repository's own), repeated under other names by links. Each run is a process of its
 own, `deepinside run`, and takes whatever model `--model` names.
@@ -18,12 +19,15 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from deepinside.archive.folder import part_rows
+from deepinside.archive.wanted import wanted_of
+from deepinside.core.labels import Labels
 
 ROOT = Path(__file__).parents[1]
 LOOP = """
@@ -119,6 +123,17 @@ def kill(asked: argparse.Namespace, folder: Path) -> None:
     )
 
 
+def names(asked: argparse.Namespace, folder: Path) -> None:
+    for count in asked.counts:
+        paths = (f"/data/archive/photos/year-{number % 20:02}/holiday/IMG_{number:08}.jpg\n" for number in range(count))
+        (folder / "list.txt").write_text("".join(paths))
+        tracemalloc.start()
+        wanted = wanted_of([folder / "list.txt"], Labels((("red",),)))
+        kept, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        print(f"{len(wanted):,} photos: {kept / count:.0f} bytes each, {peak / count:.0f} at the peak", flush=True)
+
+
 def rows_in(run: Path) -> dict[Any, Any]:
     """The box of each object."""
     rows = list(chain.from_iterable(part_rows(run, ["photo", "class", "number", "x0", "y0", "x1", "y1"])))
@@ -129,7 +144,7 @@ def rows_in(run: Path) -> dict[Any, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("scale", "engines", "kill"))
+    parser.add_argument("what", choices=("scale", "engines", "kill", "names"))
     parser.add_argument("--photos", type=Path, default=ROOT / "photos")
     parser.add_argument("--model", default="lite0")
     parser.add_argument("--counts", type=int, nargs="+", default=[1000, 10_000])
@@ -141,7 +156,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     with TemporaryDirectory() as folder:
-        {"scale": scale, "engines": engines, "kill": kill}[asked.what](asked, Path(folder))
+        {"scale": scale, "engines": engines, "kill": kill, "names": names}[asked.what](asked, Path(folder))
 
 
 if __name__ == "__main__":
