@@ -12,6 +12,7 @@ so that the command goes on where it was.
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
