@@ -636,6 +636,7 @@ def test_run_tells_failures_and_what_comes_next_and_goes_on(deepinside, small, t
     assert [" ".join(line.split()) for line in following] == [
         f"next: deepinside report '{out}' look through it",
         f"deepinside review '{out}' which photos need a person first",
+        f"deepinside audit '{out}' which classes are decided by something odd",
         f"deepinside export '{out}' coco labels for other tools",
     ]
     assert "b.png" in complaints

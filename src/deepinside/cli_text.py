@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NEXT = {  # commands for a run, and what they are for
     "report {}": "look through it",
     "review {}": "which photos need a person first",
+    "audit {}": "which classes are decided by something odd",
     "export {} coco": "labels for other tools",
 }
 MOST_REASONS = 5  # why photos have failed, that are told one by one
