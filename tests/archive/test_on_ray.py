@@ -1,5 +1,6 @@
 """Ray's answers are those of this process, in whatever order and by however many workers."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -24,9 +25,12 @@ def cluster():
     """Two cores of a cluster of our own, for all tests of this file."""
     ray = pytest.importorskip("ray", reason="the engine ray needs the package ray")
     pytest.importorskip("ray.data")
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
+    for each, handler in handlers.items():  # Ray's own, which would end the process of the tests that follow
+        signal.signal(each, handler)
 
 
 @pytest.fixture
