@@ -76,11 +76,12 @@ def _answers(
     ray: Any, classifier: Classifier, photos: Sequence[Wanted], asked: Asked, workers: int | None
 ) -> Iterator[Answer]:
     cores, gpus = (int(ray.cluster_resources().get(kind, 0)) for kind in ("CPU", "GPU"))
-    workers = workers or gpus or max(cores // 2, 1)
+    blocks = _blocks(photos, asked, GPU_BATCH if gpus else BATCH)
+    workers = min(workers or gpus or max(cores // 2, 1), len(blocks))
     # Without a GPU, workers and tasks share the cores; some of them are left for the tasks, however few there are.
     share = min(1.0, max(cores, 1) / (workers + 1))
     network = {"num_gpus": min(1.0, gpus / workers)} if gpus else {"num_cpus": share}
-    data = ray.data.from_arrow(_blocks(photos, asked, GPU_BATCH if gpus else BATCH))
+    data = ray.data.from_arrow(blocks)
     shared = _Shared(ray.put(_portable(classifier, asked)))
     data = data.map_batches(_Stage(_show, shared), batch_size=1, batch_format="pyarrow", num_cpus=share)
     data = data.map_batches(
