@@ -43,7 +43,7 @@ requestAnimationFrame(look);
 
 def repeat(small, large, photos):
     from deepinside.archive.folder import about_run, opened_run, part_rows
-    from deepinside.archive.records import photos_of
+    from deepinside.archive.rows import photos_of
 
     originals = [photo for rows in part_rows(small) for photo in photos_of(rows)]
     with opened_run(large, about_run(small)) as opened:

@@ -24,8 +24,8 @@ import numpy as np
 
 import deepinside
 from deepinside.archive.folder import part_rows
-from deepinside.archive.records import photos_of
-from deepinside.archive.review import Row, need, terms
+from deepinside.archive.review import need, terms
+from deepinside.archive.rows import Row, box_of, photos_of
 from deepinside.archive.run import running
 from deepinside.archive.wanted import Wanted
 from deepinside.core.geometry import Box
@@ -132,8 +132,7 @@ def tell(name: str, photos: list[Sequence[Row]], wrong: np.ndarray) -> None:
 
 
 def is_wrong(row: Row, boxes: Sequence[Box]) -> bool:
-    found = Box(row["x0"], row["y0"], row["x1"], row["y1"])
-    return max(found.iou(box) for box in boxes) < 0.5
+    return max(box_of(row).iou(box) for box in boxes) < 0.5
 
 
 def fit(figures: np.ndarray, wrong: np.ndarray) -> None:

@@ -176,8 +176,17 @@ def run_archive(
     classifier, _ = _ready(network)
     wanted = wanted_of(sources, classifier.labels, labels_from)
     tally, began = Tally(), perf_counter()
-    how: dict[str, Any] = {"preset": localizer, "objects": objects, "min_probability": min_probability, "top": top}
-    with running(classifier, wanted, out, **how, retry=retry, engine=answers) as (begun, found):
+    with running(
+        classifier,
+        wanted,
+        out,
+        preset=localizer,
+        objects=objects,
+        min_probability=min_probability,
+        top=top,
+        retry=retry,
+        engine=answers,
+    ) as (begun, found):
         for answer in track(found, begun.left, "photos"):
             tally.told(answer)
     reasons = failures(out)
@@ -214,7 +223,7 @@ def export(
 @app.command("report")
 @options
 def report_archive(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run, finished or not.")],
+    folder: groups.RunFolder,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The page to write.", show_default="DIR/report.html")
     ] = None,

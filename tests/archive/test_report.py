@@ -19,9 +19,9 @@ from PIL import Image
 from deepinside import Classifier
 from deepinside.archive import report as module
 from deepinside.archive.folder import opened_run, part_rows
-from deepinside.archive.records import photos_of
 from deepinside.archive.report import Report, report
 from deepinside.archive.review import need
+from deepinside.archive.rows import photos_of
 from deepinside.archive.run import running
 from deepinside.archive.small_maps import read_map
 from deepinside.archive.wanted import Wanted

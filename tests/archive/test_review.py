@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from deepinside.archive.review import INTERCEPT, OUTSIDE, SEVERAL, SIDES, UNSEEDED, UNSURE, need, reasons, terms
+from deepinside.archive.review import INTERCEPT, OUTSIDE, SEVERAL, SIDES, UNSEEDED, UNSURE, need, reviewed, terms
 
 
 def row(**others):
@@ -55,11 +55,11 @@ def test_a_photo_without_objects_and_one_that_failed():
     assert need([nothing]) > 0.8
     assert "no object" in [term.reason for term in terms([nothing])]
     failed = dict.fromkeys(row()) | {"error": "expected a photo"}
-    assert (need([failed]), reasons([failed])) == (1.0, ["expected a photo"])
+    assert reviewed([failed]) == (1.0, ["expected a photo"])
 
 
 def test_reasons_name_what_weighs_most_and_a_label_that_was_not_predicted():
-    assert reasons([row()]) == []
-    assert reasons([row(predicted="dog", x0=0, y0=0, x1=24)]) == [
+    assert reviewed([row()]).reasons == []
+    assert reviewed([row(predicted="dog", x0=0, y0=0, x1=24)]).reasons == [
         "given cat, predicted dog", "50% of the evidence outside", "touches 2 sides of the frame",
     ]  # fmt: skip

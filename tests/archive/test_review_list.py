@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from deepinside.archive.folder import part_rows
-from deepinside.archive.records import photos_of
 from deepinside.archive.review import need
 from deepinside.archive.review_list import COLUMNS, waiting, write_list
+from deepinside.archive.rows import photos_of
 from deepinside.archive.run import running
 from deepinside.archive.wanted import Wanted
 

@@ -1,5 +1,6 @@
 """Runs from photos to labels: continued after any end, and the same as explaining the photos one by one."""
 
+import csv
 import json
 import os
 import signal
@@ -16,7 +17,8 @@ from PIL import Image
 
 from deepinside.archive import run as module
 from deepinside.archive.folder import part_files, part_rows
-from deepinside.archive.records import photos_of
+from deepinside.archive.review import need
+from deepinside.archive.rows import photos_of
 from deepinside.archive.run import LEAST, export_run, failures, running
 from deepinside.archive.wanted import Wanted, wanted_of
 from deepinside.core.errors import DeepInsideError
@@ -279,3 +281,15 @@ def test_a_killed_command_goes_on(tmp_path, number, status):
     keys = [(row["photo"], row["class"], row["number"]) for row in rows_in(out)]
     assert len(keys) == len({*keys}), "nothing twice"
     assert json.loads((out / "run.json").read_text())["objects"] == "all"
+
+
+def test_exports_of_a_run_have_the_review(colors, archive, tmp_path):
+    finish(colors, archive, tmp_path / "run")
+    export_run(tmp_path / "run", tmp_path / "run", ["coco", "csv"])
+    images = json.loads((tmp_path / "run" / "coco" / "annotations.json").read_text())["images"]
+    scores = {photo[0]["photo"]: need(photo) for photo in photos_of(rows_in(tmp_path / "run"))}
+    assert {each["file_name"]: each["review"] for each in images} == {
+        name: score for name, score in scores.items() if name not in ("3.png", "7.png")
+    }
+    with (tmp_path / "run" / "csv" / "objects.csv").open(newline="") as stream:
+        assert all(float(row["review"]) == scores[row["photo"]] for row in csv.DictReader(stream))

@@ -6,7 +6,8 @@ import os
 import pytest
 
 from deepinside.core.errors import DeepInsideError
-from deepinside.core.text import is_file, read_table, read_text
+from deepinside.core.files import is_file
+from deepinside.core.text import read_table, read_text
 
 WANTED = {"image", "label", "x0"}
 

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int, UInt8
 
 from deepinside.archive.clusters import clusters
 from deepinside.archive.evidence import Evidence
-from deepinside.archive.small_maps import SIDE
+from deepinside.archive.small_maps import SIDE, mean_map
 
 LEAST, FEWEST = 10, 5  # photos of a class that is judged, and classes among which any is raised
 SMALLEST = 0.1  # share of a class's photos in a cluster that is judged
@@ -141,8 +141,7 @@ def _compared(vectors: Vectors, members: Int[np.ndarray, " members"], others: By
     alone = (len(members) * mean - vectors[members]) / max(len(members) - 1, 1)
     closeness[members] = (vectors[members] * alone).sum(axis=1)
     share = float((closeness > _rare(others, mean)).mean())
-    normalized = maps[members] / maps[members].sum(axis=(1, 2), keepdims=True)
-    return Cluster(len(members) / len(vectors), share, normalized.mean(axis=0), tuple(typical.tolist()))
+    return Cluster(len(members) / len(vectors), share, mean_map(maps[members]), tuple(typical.tolist()))
 
 
 def _rare(others: ByClass, mean: Float[np.ndarray, " values"]) -> float:

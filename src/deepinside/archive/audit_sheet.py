@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from deepinside.archive.audit import Cluster, Judged
 from deepinside.archive.audit_tables import described, where
-from deepinside.archive.small_maps import SIDE
+from deepinside.archive.small_maps import SIDE, mean_map
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.fonts import fitted
 from deepinside.core.geometry import Frame
@@ -61,7 +61,7 @@ def _clusters(judged: Judged) -> Sequence[Cluster]:
 
 def _show_class(axes: Axes, judged: Judged) -> None:
     maps = judged.evidence.maps
-    _show_mean(axes, (maps / maps.sum(axis=(1, 2), keepdims=True)).mean(axis=0), f"all {len(maps)} photos")
+    _show_mean(axes, mean_map(maps), f"all {len(maps)} photos")
 
 
 def _show_cluster(row: Sequence[Axes], judged: Judged, cluster: Cluster) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from deepinside.archive.audit import FEWEST, LEAST, RARE, Judged
-from deepinside.archive.small_maps import SIDE
+from deepinside.archive.small_maps import SIDE, mean_map
 from deepinside.core import escape
 from deepinside.core.errors import writing
 from deepinside.core.files import atomic_write
@@ -99,7 +99,6 @@ def write_json(found: Sequence[Judged], path: Path) -> Path:
 
 def _json(judged: Judged) -> dict[str, Any]:
     evidence = judged.evidence
-    mean = (evidence.maps / evidence.maps.sum(axis=(1, 2), keepdims=True)).mean(axis=0)
     return {
         "class": evidence.index,
         "label": evidence.label,
@@ -109,7 +108,7 @@ def _json(judged: Judged) -> dict[str, Any]:
         "view": judged.view,
         "usual": judged.usual,
         "outside": judged.outside,
-        "by_thirds": by_thirds(mean).round(4).tolist(),
+        "by_thirds": by_thirds(mean_map(evidence.maps)).round(4).tolist(),
         "clusters": [
             {
                 "size": each.size,

@@ -17,8 +17,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from deepinside.archive.folder import about_run, part_rows
-from deepinside.archive.records import photos_of
-from deepinside.archive.review import Row
+from deepinside.archive.rows import Row, box_of, file_of, labels_of, photos_of
 from deepinside.archive.small_maps import read_map, share_outside
 from deepinside.core.geometry import Box
 from deepinside.core.labels import Labels
@@ -58,16 +57,15 @@ def evidence_of(folder: Path, boxes: Path | None = None) -> list[Evidence]:
     """
     about = about_run(folder)
     samples = None if boxes is None else {_real(each.path): each for each in read_samples(boxes)}
-    names, wnids = zip(*about["classes"], strict=True) if about["classes"] else ((), ())
-    labels = Labels.of(names, wnids if all(wnids) else ())
+    labels = labels_of(about)
     drawn: dict[int, list[tuple[int, int, Row]]] = {}
     serial = count()  # so that no two entries are equal
     for rows in part_rows(folder, COLUMNS):
         for photo in photos_of(rows):
             for row in _asked(photo, about):
-                mine = [_box(each) for each in photo if each["class"] == row["class"]]
+                mine = [box_of(each) for each in photo if each["class"] == row["class"]]
                 if samples is not None:
-                    mine = _known(samples.get(_real(_file(row))), row["class"], labels)
+                    mine = _known(samples.get(_real(file_of(row))), row["class"], labels)
                 held = drawn.setdefault(row["class"], [])
                 entry = (
                     -row["key"],
@@ -95,18 +93,12 @@ def _known(sample: Sample | None, index: int, labels: Labels) -> list[Box]:
     return [annotation.box for annotation in by_class(sample.annotations, labels).get(index, [])]
 
 
-def _box(row: Row) -> Box:
-    return Box(row["x0"], row["y0"], row["x1"], row["y1"])
-
-
-def _file(row: Row) -> Path:
-    return Path(os.fsdecode(row["file"]))
-
-
 def _real(path: Path) -> str:
     return os.path.realpath(path)
 
 
 def _evidence(index: int, rows: list[Row]) -> Evidence:
     maps = np.stack([read_map(row["map"]) for row in rows])
-    return Evidence(index, rows[0]["label"], maps, np.array([row["outside"] for row in rows]), tuple(map(_file, rows)))
+    return Evidence(
+        index, rows[0]["label"], maps, np.array([row["outside"] for row in rows]), tuple(map(file_of, rows))
+    )

@@ -19,7 +19,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from deepinside.archive.records import SCHEMA
-from deepinside.archive.review import Row
+from deepinside.archive.rows import Row
 from deepinside.core.errors import DeepInsideError, brief, writing
 from deepinside.core.files import atomic_write, lock
 

@@ -12,21 +12,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from deepinside.archive.folder import about_run, part_rows
-from deepinside.archive.records import photos_of
-from deepinside.archive.review import Row
+from deepinside.archive.rows import Row, labels_of, mask_of, photos_of
 from deepinside.archive.small_maps import SIDE, read_map
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Frame
-from deepinside.core.labels import Labels, imagenet
+from deepinside.core.labels import Labels
 from deepinside.core.threads import in_batches
 from deepinside.data.boxes import Sample
-from deepinside.data.masks import decoded
-from deepinside.data.samples import RunLengths
 from deepinside.evaluation.cases import Asked, annotated, failure
 from deepinside.evaluation.masks import Mask
 from deepinside.evaluation.results import Found, Judged
@@ -72,7 +68,7 @@ def judgeable(folder: Path, samples: Iterable[Sample], root: Path) -> Judgeable:
     moved = _by_name(by_path, (file for file in files if file not in found), os.fsencode(os.path.abspath(root)))
     used = {id(sample) for sample in moved.values()}
     lacking = [sample for sample in by_path.values() if id(sample) not in used]
-    return Judgeable(folder, about["model"], about["preset"], _labels(about), {**found, **moved}, len(moved), lacking)
+    return Judgeable(folder, about["model"], about["preset"], labels_of(about), {**found, **moved}, len(moved), lacking)
 
 
 def judge_run(asked: Judgeable) -> Iterator[Judged]:
@@ -122,13 +118,12 @@ def _found(asked: Asked, rows: Sequence[Row]) -> Found:
     frame = Frame.whole(asked.width, asked.height, width=SIDE, height=SIDE)
     objects = np.array([[row[name] for name in ("x0", "y0", "x1", "y1", "confidence")] for row in rows], np.float64)
     return asked.of_objects(
-        objects, partial(_union, rows, asked), asked.of_map(read_map(rows[0]["map"]) / np.float32(255), frame)
+        objects, partial(_union, rows), asked.of_map(read_map(rows[0]["map"]) / np.float32(255), frame)
     )
 
 
-def _union(rows: Sequence[Row], asked: Asked) -> Mask:
-    masks = [decoded(RunLengths(asked.height, asked.width, row["mask"]), asked.width, asked.height) for row in rows]
-    return np.asarray(np.logical_or.reduce(masks))
+def _union(rows: Sequence[Row]) -> Mask:
+    return np.asarray(np.logical_or.reduce(list(map(mask_of, rows))))
 
 
 def _by_name(samples: Mapping[bytes, Sample], files: Iterable[bytes], root: bytes) -> dict[bytes, Sample]:
@@ -145,12 +140,3 @@ def _by_name(samples: Mapping[bytes, Sample], files: Iterable[bytes], root: byte
     ]
     of_file, of_sample = Counter(file for file, _ in pairs), Counter(id(sample) for _, sample in pairs)
     return {file: sample for file, sample in pairs if of_file[file] == of_sample[id(sample)] == 1}
-
-
-def _labels(about: Mapping[str, Any]) -> Labels:
-    """The classes of the run's network; ImageNet's have all their names."""
-    names, wnids = ([pair[k] for pair in about["classes"]] for k in (0, 1))
-    known = imagenet()
-    if names == [known.name(index) for index in range(len(known))]:
-        return known
-    return Labels(tuple((name,) for name in names), tuple(wnids) if all(wnids) else ())

@@ -33,7 +33,7 @@ import pyarrow as pa
 from deepinside.archive.stages import Answer, Asked
 from deepinside.archive.wanted import Wanted
 from deepinside.core.errors import DeepInsideError, brief
-from deepinside.explanations.explain import BATCH, FEW_CLASSES, outcome_of, see_each, show
+from deepinside.explanations.explain import BATCH, outcome_of, see_each, show
 from deepinside.explanations.localizer import Views
 from deepinside.networks.classifier import Classifier
 
@@ -95,8 +95,7 @@ def _answers(
 
 def _blocks(photos: Sequence[Wanted], asked: Asked, size: int) -> list[pa.Table]:
     """The photos in batches, a row each, in blocks of several rows, of which each becomes a task."""
-    if any(len(each.classes) + asked.top > FEW_CLASSES for each in photos):
-        size = 1
+    size = size if asked.is_few(photos) else 1
     batches = [photos[start : start + size] for start in range(0, len(photos), size)]
     rows = -(-len(batches) // TASKS)
     return [_packed(batches[start : start + rows]) for start in range(0, len(batches), rows)]

@@ -30,23 +30,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from deepinside.archive.review import Row
+from deepinside.archive.review import need
+from deepinside.archive.rows import Row, file_of, labels_of, mask_of, photos_of
 from deepinside.archive.small_maps import SIDE, read_map, small_map
 from deepinside.archive.wanted import Wanted
 from deepinside.core import escape
 from deepinside.core.geometry import Frame
 from deepinside.core.results import Detection, Explanation, Prediction, Saliency, Segmentation
-from deepinside.data.masks import decoded
-from deepinside.data.samples import RunLengths
 from deepinside.explanations.explain import Outcome
+from deepinside.explanations.exports.objects import corners
 from deepinside.explanations.exports.run_lengths import coco_rle
 
 SCHEMA = pa.schema([
@@ -84,11 +82,12 @@ def rows_of(wanted: Wanted, outcome: Outcome, least: float, top: int = 0) -> lis
         least: the probability of a class that is likely enough without a label.
         top: how many of the likeliest classes have rows, however unlikely they are.
     """
+    file = _file(wanted)
     about = {
         "key": key_of(wanted),
-        "file_key": _digest(_file(wanted)),
+        "file_key": _digest(file),
         "photo": escape.encodable(wanted.name.as_posix()),
-        "file": _file(wanted),
+        "file": file,
         "seconds": outcome.seconds,
     }
     if outcome.explanation is None:
@@ -124,7 +123,7 @@ def _row(number: int, found: Detection) -> Row:
         "score": found.score,
         "probability": found.probability,
         "confidence": found.confidence,
-        **dict(zip(("x0", "y0", "x1", "y1"), map(round, found.box.as_tuple()), strict=True)),
+        **dict(zip(("x0", "y0", "x1", "y1"), corners(found), strict=True)),
         "mask": coco_rle(found.mask),
         "energy": cut.energy,
         "unseeded": 1 - float(cut.foreground_seeds[cut.mask].mean()),
@@ -133,12 +132,12 @@ def _row(number: int, found: Detection) -> Row:
 
 
 def explanations(rows: Iterable[Row], about: Mapping[str, Any]) -> Iterator[tuple[Path, Path, Explanation]]:
-    """`(file, name, explanation)` of each photo in the rows of a part, without those that have no answer.
+    """`(file, name, explanation)` of each photo in the rows of a run, without those that have no answer.
 
     Masks and boxes are those that were found; maps are the small ones of the classes in the whole photo. `about` is
     what the run says of itself.
     """
-    names = {index: name for index, (name, _) in enumerate(about["classes"])}
+    labels = labels_of(about)
     for photo in photos_of(rows):
         first = photo[0]
         if first["error"] is None:
@@ -150,16 +149,10 @@ def explanations(rows: Iterable[Row], about: Mapping[str, Any]) -> Iterator[tupl
                 about["model"],
                 about["preset"],
                 tuple(_detections(photo)),
-                predictions=tuple(
-                    Prediction(index, names.get(index, f"class {index}"), *numbers) for index, *numbers in top
-                ),
+                predictions=tuple(Prediction(index, labels.name(index), *numbers) for index, *numbers in top),
+                review=need(photo),
             )
-            yield Path(os.fsdecode(first["file"])), Path(first["photo"]), explanation
-
-
-def photos_of(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """The rows of each photo."""
-    return (list(mine) for _, mine in groupby(rows, itemgetter("key")))
+            yield file_of(first), Path(first["photo"]), explanation
 
 
 def _detections(rows: Sequence[Row]) -> Iterator[Detection]:
@@ -172,7 +165,6 @@ def _detections(rows: Sequence[Row]) -> Iterator[Detection]:
                 Frame.whole(width, height, width=SIDE, height=SIDE), read_map(row["map"]) / np.float32(255)
             )
         whole, nowhere = Frame.whole(width, height, width=width, height=height), np.zeros((height, width), bool)
-        mask = decoded(RunLengths(height, width, row["mask"]), width, height)
-        cut = Segmentation(whole, mask, nowhere, nowhere, row["energy"], None, row["confidence"])
+        cut = Segmentation(whole, mask_of(row), nowhere, nowhere, row["energy"], None, row["confidence"])
         numbers = row["score"], row["probability"]
         yield Detection(row["class"], row["label"], row["wnid"], *numbers, *of_class, cut)

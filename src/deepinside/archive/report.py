@@ -32,18 +32,17 @@ from urllib.parse import quote_from_bytes
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from deepinside.archive.folder import about_run, part_rows
-from deepinside.archive.records import photos_of
-from deepinside.archive.review import Row, need
+from deepinside.archive.review import need
+from deepinside.archive.rows import Row, box_of, file_of, labels_of, mask_of, photos_of
 from deepinside.archive.small_maps import read_map
 from deepinside.archive.thumbnails import UNITS, map_picture, outline, thumbnail
 from deepinside.core import escape
 from deepinside.core.errors import writing
 from deepinside.core.files import atomic_write
 from deepinside.core.formats import IN_FLIGHT
+from deepinside.core.labels import Labels
 from deepinside.core.progress import Progress
 from deepinside.core.threads import in_order
-from deepinside.data.masks import decoded
-from deepinside.data.samples import RunLengths
 
 NAME = "report.html"
 BLOCK = 64  # photos
@@ -65,7 +64,7 @@ class Report:
 class _Index:
     """What the page sorts and filters by, and where the details of each photo are in the spool."""
 
-    names: dict[int, str]
+    labels: Labels
     photos: list[list[Any]] = field(default_factory=list)
     places: list[tuple[int, int]] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -100,7 +99,7 @@ class _Index:
         return {
             "block": BLOCK,
             "units": UNITS,
-            "names": {index: escape.terminal(self.names.get(index, f"class {index}")) for index in sorted(self.shown)},
+            "names": {index: escape.terminal(self.labels.name(index)) for index in sorted(self.shown)},
             "reasons": [*map(escape.terminal, self.numbers)],
             "photos": [self.photos[number] for number in order],
         }
@@ -119,7 +118,7 @@ def report(folder: Path, out: Path | None = None) -> Iterator[Progress | Report]
     about, path = about_run(folder), out or folder / NAME
     count = sum(1 for rows in part_rows(folder, ["key"]) for _ in photos_of(rows))
     photos = chain.from_iterable(photos_of(rows) for rows in part_rows(folder))
-    index = _Index({number: name for number, (name, _) in enumerate(about["classes"])})
+    index = _Index(labels_of(about))
     with writing(path, "the report"), TemporaryFile(dir=path.parent) as spool:
         made = in_order(partial(_made, base=path.parent), photos, _pixels, IN_FLIGHT)
         for done, (photo, details, is_read) in enumerate(made):
@@ -173,7 +172,7 @@ def _made(photo: Sequence[Row], base: Path) -> tuple[Sequence[Row], bytes, bool]
     first = photo[0]
     if first["error"] is not None:
         return photo, b"null", False
-    picture = thumbnail(Path(os.fsdecode(first["file"])))
+    picture = thumbnail(file_of(first))
     details = [
         first["width"],
         first["height"],
@@ -187,10 +186,8 @@ def _made(photo: Sequence[Row], base: Path) -> tuple[Sequence[Row], bytes, bool]
 
 
 def _object(row: Row) -> list[Any]:
-    width, height = row["width"], row["height"]
-    box = [row[corner] for corner in ("x0", "y0", "x1", "y1")]
-    path = outline(decoded(RunLengths(height, width, row["mask"]), width, height))
-    return [row["class"], row["number"], _short(row["confidence"]), *box, bool(row["given"]), path]
+    sure, box = _short(row["confidence"]), box_of(row).as_tuple()
+    return [row["class"], row["number"], sure, *box, bool(row["given"]), outline(mask_of(row))]
 
 
 def _found(photo: Iterable[Row]) -> Iterator[tuple[int, float, int, bool]]:

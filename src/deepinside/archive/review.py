@@ -12,12 +12,10 @@ import math
 from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
+from deepinside.archive.rows import Row, box_of
 from deepinside.archive.small_maps import read_map, share_outside
-from deepinside.core.geometry import Box
-
-Row: TypeAlias = dict[str, Any]
 
 INTERCEPT, UNSURE, OUTSIDE, UNSEEDED, SIDES, SEVERAL = -4.0, -0.24, 3.4, 2.1, 0.63, 1.9
 NEAR = 0.01  # of the photo's side: a box so near to the frame touches it
@@ -32,27 +30,32 @@ class Term(NamedTuple):
     reason: str
 
 
-def need(photo: Sequence[Row]) -> float:
-    """The probability, in [0, 1], that a person has to change something, from all rows of a photo.
+class Review(NamedTuple):
+    """The probability, in [0, 1], that a person has to change something, and why, the weightiest reason first."""
 
-    Of several classes, the one that needs it most counts. A photo that failed needs a person in any case.
+    need: float
+    reasons: list[str]
+
+
+def reviewed(photo: Sequence[Row]) -> Review:
+    """What all rows of a photo say.
+
+    Of several classes, the one that needs a person most counts. A photo that failed needs one in any case.
     """
-    if photo[0]["error"] is not None:
-        return 1.0
-    odds = max(INTERCEPT + sum(term.weight for term in terms(mine)) for mine in classes_of(photo))
-    return 1 / (1 + math.exp(-odds))
-
-
-def reasons(photo: Sequence[Row]) -> list[str]:
-    """Why a photo needs a person, the weightiest reason first."""
     first = photo[0]
     if first["error"] is not None:
-        return [first["error"]]
+        return Review(1.0, [first["error"]])
+    odds, worst = max((sum(term.weight for term in found), found) for found in map(terms, classes_of(photo)))
     given = {row["label"] for row in photo if row["given"]}
     differs = [f"given {', '.join(sorted(given))}, predicted {first['predicted']}"]
-    worst = max(map(terms, classes_of(photo)), key=lambda found: sum(term.weight for term in found))
     telling = [term.reason for term in sorted(worst, reverse=True) if term.weight >= TELLING]
-    return (differs if given and first["predicted"] not in given else []) + telling
+    is_other = given and first["predicted"] not in given
+    return Review(1 / (1 + math.exp(-INTERCEPT - odds)), (differs if is_other else []) + telling)
+
+
+def need(photo: Sequence[Row]) -> float:
+    """The probability alone."""
+    return reviewed(photo).need
 
 
 def classes_of(photo: Sequence[Row]) -> list[list[Row]]:
@@ -67,9 +70,9 @@ def terms(rows: Sequence[Row]) -> list[Term]:
         sure, outside, unseeded, sides = max(first["top_probability"]), 1.0, 1.0, 0
     else:
         sure, unseeded, sides = first["confidence"], first["unseeded"], _sides(first)
-        boxes = [Box(row["x0"], row["y0"], row["x1"], row["y1"]) for row in rows]
-        map = read_map(first["map"])
-        outside = share_outside(map, boxes, first["width"], first["height"]) if map.any() else 0.0
+        boxes = list(map(box_of, rows))
+        saliency = read_map(first["map"])
+        outside = share_outside(saliency, boxes, first["width"], first["height"]) if saliency.any() else 0.0
     sure = min(max(sure, SURE), 1 - SURE)
     several = len(rows) > 1
     doubt = "no object" if first["class"] is None else f"{sure:.0%} sure"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from deepinside.archive.folder import part_rows
-from deepinside.archive.records import photos_of
-from deepinside.archive.review import Row, need, reasons
+from deepinside.archive.review import reviewed
+from deepinside.archive.rows import Row, file_of, photos_of
 from deepinside.core import escape
 from deepinside.core.errors import writing
 from deepinside.core.files import atomic_write
@@ -42,11 +41,11 @@ def waiting(folder: Path) -> list[Waiting]:
 
 
 def _waiting(photo: Sequence[Row]) -> Waiting:
-    first = photo[0]
+    first, review = photo[0], reviewed(photo)
     given = dict.fromkeys(row["label"] for row in photo if row["given"])
-    path = escape.encodable(os.fsdecode(first["file"]))
-    texts = "; ".join(given), first["predicted"] or "", "; ".join(reasons(photo))
-    return Waiting(need(photo), first["photo"], path, *texts)
+    path = escape.encodable(str(file_of(first)))
+    texts = "; ".join(given), first["predicted"] or "", "; ".join(review.reasons)
+    return Waiting(review.need, first["photo"], path, *texts)
 
 
 def write_list(photos: Iterable[Waiting], path: Path) -> Path:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from time import monotonic
 from typing import Any, TypeAlias
@@ -17,7 +18,7 @@ import torch
 
 from deepinside.archive.folder import RunFolder, about_run, opened_run, part_rows
 from deepinside.archive.records import explanations, key_of
-from deepinside.archive.review import Row
+from deepinside.archive.rows import Row
 from deepinside.archive.stages import Answer, Asked, answers_here
 from deepinside.archive.wanted import Wanted
 from deepinside.core.errors import DeepInsideError
@@ -124,10 +125,9 @@ def export_run(folder: Path, out: Path, formats: Sequence[str], tell: Callable[[
     photos = {os.fsdecode(row["file"]) for rows in part_rows(folder, ["file"]) for row in rows}
     count = 0
     with exporting(out, formats, classes, run_photos=photos, tell=tell) as add:
-        for rows in part_rows(folder):
-            for path, name, explanation in explanations(rows, about):
-                add(path, name, explanation)
-                count += 1
+        for path, name, explanation in explanations(chain.from_iterable(part_rows(folder)), about):
+            add(path, name, explanation)
+            count += 1
     return count
 
 

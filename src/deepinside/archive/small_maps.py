@@ -33,6 +33,11 @@ def read_map(content: bytes) -> UInt8[np.ndarray, "32 32"]:
     return np.frombuffer(content, np.uint8).reshape(SIDE, SIDE)
 
 
+def mean_map(maps: UInt8[np.ndarray, "photos 32 32"]) -> Float[np.ndarray, "32 32"]:
+    """The mean of maps of which each counts alike, whatever its sum; its own sum is 1."""
+    return np.asarray((maps / maps.sum(axis=(1, 2), keepdims=True)).mean(axis=0))
+
+
 def share_outside(map: UInt8[np.ndarray, "32 32"], boxes: Sequence[Box], width: int, height: int) -> float:
     """The share of a map outside of some boxes, given in pixels of a photo of `width` x `height`; NaN without boxes.
 

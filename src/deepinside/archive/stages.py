@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deepinside.archive.records import rows_of
-from deepinside.archive.review import Row
+from deepinside.archive.rows import Row
 from deepinside.archive.wanted import Wanted
 from deepinside.explanations.explain import FEW_CLASSES, Outcome, explain_chosen
 from deepinside.explanations.localizer import Choice
@@ -42,6 +42,10 @@ class Asked:
         """How to choose the classes of a photo that was given some, or none."""
         return partial(_chosen, classifier, given, self.least, self.top)
 
+    def is_few(self, photos: Sequence[Wanted]) -> bool:
+        """Whether no photo has so many classes that it has to be alone in a batch."""
+        return all(len(each.classes) + self.top <= FEW_CLASSES for each in photos)
+
     def answer(self, wanted: Wanted, outcome: Outcome) -> Answer:
         """The rows of a photo."""
         notes = outcome.photo.notes if outcome.photo else ()
@@ -66,8 +70,7 @@ class Answer:
 def answers_here(classifier: Classifier, photos: Sequence[Wanted], asked: Asked) -> Iterator[Answer]:
     """The answers in this process, in order."""
     choices = ((each.path, asked.choice(classifier, each.classes)) for each in photos)
-    is_few = all(len(each.classes) + asked.top <= FEW_CLASSES for each in photos)
-    outcomes = explain_chosen(classifier, choices, asked.localizer, asked.most, is_few)
+    outcomes = explain_chosen(classifier, choices, asked.localizer, asked.most, asked.is_few(photos))
     return map(asked.answer, photos, outcomes)
 
 

@@ -13,7 +13,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from deepinside.core.errors import DeepInsideError, brief
-from deepinside.core.text import is_file, read_table, read_text
+from deepinside.core.files import is_file
+from deepinside.core.text import read_table, read_text
 from deepinside.data.samples import photo_of
 from deepinside.data.tables import PHOTOS
 

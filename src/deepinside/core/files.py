@@ -73,6 +73,14 @@ def clear_leftovers(folder: Path) -> None:
                 path.unlink()
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file: False also for names that no file can have, pipes, devices and link loops."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def lock(descriptor: int) -> bool:
     """Lock an open file until its descriptor is closed; False where another one holds the lock.
 

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from deepinside.core.errors import DeepInsideError, brief
+from deepinside.core.files import is_file
 
 SUFFIX = ".tar"
 BLOCK = 512  # bytes, of which everything in a tar archive is made
@@ -35,10 +36,7 @@ class Shard(NamedTuple):
 
 def is_shard(path: Path) -> bool:
     """Whether this is a tar archive, by its name."""
-    try:
-        return path.suffix.lower() == SUFFIX and path.is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
+    return path.suffix.lower() == SUFFIX and is_file(path)
 
 
 def shard_of(path: Path) -> Path | None:

@@ -71,14 +71,6 @@ class Table:
         return float(text)
 
 
-def is_file(path: Path) -> bool:
-    """Whether there is a regular file: False also for names that no file can have, pipes, devices and link loops."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
 def read_text(path: Path) -> str:
     """The text of a file, without its byte order mark. Line ends are kept as they are.
 

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deepinside.core.errors import DeepInsideError, brief
+from deepinside.core.files import is_file
 from deepinside.core.formats import is_picture_name
 from deepinside.core.label_files import is_wnid
 from deepinside.core.labels import Labels, read_labels
-from deepinside.core.text import decoded, is_file
+from deepinside.core.text import decoded
 from deepinside.data.boxes import read_samples
 
 VALIDATION = ("val", "valid", "validation", "test")

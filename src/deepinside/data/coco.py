@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from deepinside.core.errors import DeepInsideError, brief
+from deepinside.core.files import is_file
 from deepinside.core.geometry import Box
-from deepinside.core.text import is_file, read_text
+from deepinside.core.text import read_text
 from deepinside.data.samples import (
     Annotation,
     NoBoxesError,

@@ -14,9 +14,9 @@ from math import isfinite
 from pathlib import Path
 
 from deepinside.core.errors import DeepInsideError, brief
+from deepinside.core.files import is_file
 from deepinside.core.formats import is_picture_name
 from deepinside.core.geometry import Box
-from deepinside.core.text import is_file
 
 BYTE = re.compile(r"\\x([0-9a-f]{2})")
 

@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from deepinside.core.errors import DeepInsideError
+from deepinside.core.files import is_file
 from deepinside.core.geometry import Box
 from deepinside.core.label_files import is_wnid
-from deepinside.core.text import Row, Table, is_file, read_table
+from deepinside.core.text import Row, Table, read_table
 from deepinside.data.samples import Annotation, NoBoxesError, Sample, broken, photo_of, proper, sample_of
 
 COLUMNS = ("image", "label", "x0", "y0", "x1", "y1")  # of a table, in any order; `mask` and `wnid` are optional

@@ -14,8 +14,9 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from deepinside.core.errors import DeepInsideError, brief
+from deepinside.core.files import is_file
 from deepinside.core.geometry import Box
-from deepinside.core.text import is_file, read_text
+from deepinside.core.text import read_text
 from deepinside.data.samples import Annotation, Sample, images_in, inclusive, sample_of
 
 HEAD = 200  # bytes in which an XML file declares its encoding

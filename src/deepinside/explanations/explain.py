@@ -265,8 +265,11 @@ def _outcomes(
 
 def show(classifier: Classifier, localizer: AnyLocalizer, path: Path) -> Views | DeepInsideError:
     """The first stage: what the network is shown of the photo in a file, or why it cannot be read."""
-    photo = read_or_reason(path)
-    return views_or_reason(classifier, localizer, photo) if isinstance(photo, Photo) else photo
+    try:
+        photo = read(path)
+    except DeepInsideError as error:
+        return error
+    return views_or_reason(classifier, localizer, photo)
 
 
 def outcome_of(
@@ -291,13 +294,5 @@ def views_or_reason(classifier: Classifier, localizer: AnyLocalizer, photo: Phot
     """What the network is shown of a photo, or why it cannot be, such as a band that the photo lacks."""
     try:
         return localizer.views(classifier, photo)
-    except DeepInsideError as error:
-        return error
-
-
-def read_or_reason(path: Path) -> Photo | DeepInsideError:
-    """The photo in a file, or why it cannot be read."""
-    try:
-        return read(path)
     except DeepInsideError as error:
         return error

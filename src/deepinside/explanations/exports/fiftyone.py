@@ -70,7 +70,7 @@ def fiftyone(manifest: Manifest, known: Names) -> Iterator[Add]:
                 **reviewed(explanation),
             }
             for rank, (seen, *_) in enumerate(explanation.by_class, start=1):
-                if seen.map.size > 1:  # what a run has kept has no maps
+                if seen.map.size > 1:  # one value points nowhere
                     maps = (folder / "fields" / f"saliency_{rank}").relative_to(manifest.folder)
                     path = manifest.name(entry, maps / f"{flat(name)}.png", maps.as_posix())
                     manifest.write(manifest.folder / path, _gray(seen.saliency))

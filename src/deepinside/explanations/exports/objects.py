@@ -33,7 +33,7 @@ def reviewed(explanation: Explanation) -> dict[str, float]:
 def version_of(explanation: Explanation) -> str:
     """A short digest of the objects of a photo: another one where the photo was explained anew with another outcome.
 
-    The energy of a cut stands for its mask. The review is no part of it, since it depends on the other photos.
+    The energy of a cut stands for its mask. The review is no part of it: it judges the outcome, and is none.
     """
     found = [
         (each.index, each.score, each.probability, each.confidence, each.segmentation and each.segmentation.energy)
