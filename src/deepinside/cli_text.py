@@ -147,12 +147,13 @@ def next_text(folder: Path) -> Iterator[str]:
     """What one can do with a run.
 
     >>> list(next_text(Path("my cats")))[0]
-    "  next: deepinside report 'my cats'          look through it"
+    "  next: deepinside report 'my cats'       look through it"
     """
-    run = shlex.quote(str(folder))
-    for number, (command, what) in enumerate(NEXT.items()):
+    commands = [command.format(shlex.quote(str(folder))) for command in NEXT]
+    width = max(map(len, commands))
+    for number, (command, what) in enumerate(zip(commands, NEXT.values(), strict=True)):
         lead = "next:" if number == 0 else ""
-        yield f"  {lead:<5} deepinside {command.format(run):<25} {what}".rstrip()
+        yield f"  {lead:<5} deepinside {command:<{width}}  {what}"
 
 
 def waiting_text(photo: Waiting) -> str:
