@@ -222,8 +222,8 @@ def _cluster(address: str | None) -> Iterator[Any]:
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"at {address}" if address else "on this machine"
         raise DeepInsideError(
-            f"expected a Ray cluster {where}, could not connect to one ({brief(error)}); where it asks for a token, set "
-            "RAY_AUTH_MODE=token, and see Ray's documentation"
+            f"expected a Ray cluster {where}, could not connect to one ({brief(error)}); "
+            "where it asks for a token, set RAY_AUTH_MODE=token, and see Ray's documentation"
         ) from None
     try:
         for each, handler in handlers.items():
