@@ -10,7 +10,7 @@ from bench import in_turns, row
 
 import deepinside as di
 from deepinside.class_images.ascent import ascend
-from deepinside.evaluation.recognition import lucent_images
+from deepinside.evaluation.lucent import lucent_images
 
 BATCH = 8
 STEPS = 10  # of which ours see half the views coarse and half fine, as in a whole ascent

@@ -3,6 +3,7 @@
 import csv
 import os
 import signal
+import sys
 from pathlib import Path
 
 # Tests run offline: a hub that is asked must refuse at once. Set before anything imports it.
@@ -124,3 +125,24 @@ def masked(tree):
         lines.append(",".join([image, label, *corners, "" if image == "0.png" else f"mask-{image}"]))
     (tree / "boxes.csv").write_text("\n".join(lines))
     return tree
+
+
+@pytest.fixture
+def deepinside(monkeypatch, capsys):
+    """Run the command in this process; gives exit status, standard output and standard error."""
+
+    from deepinside import cli
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["deepinside", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return (ended.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def small(monkeypatch, colors):
+    """A tiny network in place of the default one, for what does not depend on the network."""
+    monkeypatch.setattr("deepinside.networks.sources.load", lambda *arguments, **options: colors)

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 
@@ -95,3 +96,29 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         self.text += data
+
+
+TONES = ["red", "green", "blue", "dark", "light", "grey"]
+
+
+class Tones(nn.Module):
+    """Logits are how much the mean color stands out, and how dark, light and grey the picture is."""
+
+    def forward(self, images):
+        means = images.mean(dim=(2, 3))
+        level = means.mean(1, keepdim=True)
+        return torch.cat([means - level, 0.45 - level, level - 0.55, 0.1 - means.std(1, keepdim=True)], dim=1)
+
+
+def painter(name="painter", size=6):
+    """A classifier of tones."""
+    from deepinside import Classifier
+
+    return Classifier(Tones(), labels=TONES, size=size, name=name)
+
+
+def square(path, **options):
+    """A photo of a red square on gray."""
+    image = Image.new("RGB", (40, 30), "gray")
+    image.paste("red", (8, 6, 24, 20))
+    image.save(path, **options)

@@ -13,36 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import planted
-from deepinside import cli
-from deepinside.core.progress import Progress
+from helpers import square
 from third_localizer import Bright
-
-
-@pytest.fixture
-def deepinside(monkeypatch, capsys):
-    """Run the command in this process; gives exit status, standard output and standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["deepinside", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return (ended.value.code or 0, *capsys.readouterr())
-
-    return run
-
-
-def square(path, **options):
-    """A photo of a red square on gray."""
-    image = Image.new("RGB", (40, 30), "gray")
-    image.paste("red", (8, 6, 24, 20))
-    image.save(path, **options)
-
-
-@pytest.fixture
-def small(monkeypatch, colors):
-    """A tiny network in place of the default one, for what does not depend on the network."""
-    monkeypatch.setattr("deepinside.networks.sources.load", lambda *arguments, **options: colors)
 
 
 def test_localize_prints_classes_and_boxes_and_draws_a_sheet(deepinside, photos, tmp_path):
@@ -189,14 +161,23 @@ def test_class_image_draws_the_classes_and_neurons_asked_for(deepinside, tmp_pat
         assert (lemon.text["class"], lemon.text["model"], lemon.text["steps"]) == ("lemon", "lite0", "2")
 
 
-def test_evaluate_class_images_prints_the_table_and_writes_json(deepinside, tmp_path):
-    arguments = ("--classes", 2, "--steps", 1, "--preset", "paper", "--json", tmp_path / "out.json")
+def test_evaluate_class_images_prints_the_tables_and_writes_json(deepinside, photos, tmp_path):
+    arguments = ("--classes", 2, "--steps", 1, "--preset", "paper", "--photos", photos, "--json", tmp_path / "out.json")
     status, out, err = deepinside("evaluate-class-images", *arguments)
     assert (status, err) == (0, "")
     assert "lite0 (itself)" in out
-    paper = json.loads((tmp_path / "out.json").read_text())["methods"]["paper"]
+    figures = json.loads((tmp_path / "out.json").read_text())
+    paper, looks = figures["methods"]["paper"], figures["appearance"]
     assert paper.keys() == {"lite0", "lite1"}
-    assert paper["lite1"].keys() == {"top1", "top1_interval", "top5", "top5_interval"}
+    assert paper["lite1"].keys() == {"family", "top1", "top1_interval", "top5", "top5_interval"}
+    assert looks.keys() == {"paper", "photos"}
+    assert looks["photos"]["contrast"] > looks["paper"]["contrast"], "after one step, it is nearly gray"
+
+
+def test_photos_that_are_not_there_are_told_before_the_first_image(deepinside, small, tmp_path):
+    status, out, err = deepinside("evaluate-class-images", "--classes", 2, "--photos", tmp_path / "none")
+    assert (status, out) == (2, "")
+    assert "none: " in err
 
 
 def test_models_lists_what_load_takes(deepinside):
@@ -328,29 +309,6 @@ def test_where_nothing_can_be_written_is_told_before_the_work(deepinside, tmp_pa
     assert (status, out) == (2, "")
     assert err.startswith(f"deepinside: {folder}: expected a folder to write into (")
     assert err.count("\n") == 1
-
-
-def test_progress_bar_is_silent_in_a_pipe():
-    items = ["a", "b"]
-    assert cli._progress(items) is items
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-@pytest.mark.parametrize("progress", [[], [Progress("epoch 1", 1, 2), Progress("epoch 2", 2, 2)]])
-def test_progress_is_a_bar_on_a_terminal_and_nothing_where_there_is_none_to_show(monkeypatch, capsys, progress):
-    """So a process that does not lead, which hears of no progress, draws nothing either."""
-    events = ["first", *progress, "last"]
-    assert list(cli._shown(events)) == ["first", "last"]
-    assert capsys.readouterr() == ("", "")
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    assert list(cli._shown(events)) == ["first", "last"]
-    drawn = sys.stderr.getvalue()
-    assert drawn == "" if not progress else "epoch 2" in drawn
 
 
 def test_help_loads_nothing_heavy():
@@ -620,110 +578,6 @@ def test_notes_about_a_photo_and_an_ambiguous_class_are_told(deepinside, monkeyp
     reading, note = err.splitlines()
     assert reading == f"deepinside: {numbered.labels.reading('1')}"
     assert note.startswith(f"deepinside: {tmp_path / 'twelve.png'}: ")
-
-
-def test_run_tells_failures_and_what_comes_next_and_goes_on(deepinside, small, tmp_path):
-    photos, out = tmp_path / "photos", tmp_path / "a run"
-    photos.mkdir()
-    square(photos / "a.png")
-    (photos / "b.png").write_bytes(b"")
-    status, told, complaints = deepinside("run", photos, "--out", out)
-    assert status == 1
-    first, reason, folder, *following = told.splitlines()
-    assert re.fullmatch(r"2 photos: 1 done, 1 failed, [\d.]+ a second", first)
-    assert re.fullmatch(" +1 failed: expected a photo.*", reason), "without its name"
-    assert folder == f"  -> {out}"
-    assert [" ".join(line.split()) for line in following] == [
-        f"next: deepinside report '{out}' look through it",
-        f"deepinside review '{out}' which photos need a person first",
-        f"deepinside audit '{out}' which classes are decided by something odd",
-        f"deepinside export '{out}' coco labels for other tools",
-    ]
-    assert "b.png" in complaints
-    status, told, complaints = deepinside("run", photos, "--out", out)
-    assert (status, complaints) == (1, ""), "as it was"
-    assert told.startswith("nothing left to do; from before: 1 done, 1 failed\n")
-    square(photos / "b.png")
-    status, told, _ = deepinside("run", photos, "--out", out, "--retry")
-    assert (status, told.splitlines()[0].split(",")[0]) == (0, "1 photos: 1 done")
-    status, told, _ = deepinside("export", out, "coco", "voc")
-    assert (status, told) == (0, f"2 photos\n  -> {out / 'coco'}\n  -> {out / 'voc'}\n")
-    assert len(json.loads((out / "coco" / "annotations.json").read_text())["images"]) == 2
-    corrected = out / "voc" / "VOCdevkit" / "VOC2012" / "Annotations" / "a.xml"
-    corrected.write_text("<annotation/>")
-    status, told, _ = deepinside("export", out, "coco", "voc")
-    assert (status, corrected.read_text()) == (0, "<annotation/>")
-    kept = f"  {out / 'voc'}: kept 1 file that somebody has changed: VOCdevkit/VOC2012/Annotations/a.xml"
-    assert told.splitlines() == ["2 photos", kept, f"  -> {out / 'coco'}", f"  -> {out / 'voc'}"]
-
-
-def test_report_writes_a_page_of_a_run(deepinside, small, tmp_path):
-    photos, out = tmp_path / "photos", tmp_path / "run"
-    photos.mkdir()
-    for name in ("a.png", "b.png", "c.png"):
-        square(photos / name)
-    deepinside("run", photos, "--out", out)
-    assert deepinside("report", out)[:2] == (0, f"3 photos\n  -> {out / 'report.html'}\n")
-    (photos / "b.png").write_bytes(b"")
-    (photos / "c.png").unlink()
-    square(photos / "a.png", dpi=(1, 1))
-    told = "3 photos: 2 without a thumbnail, since they cannot be read any more"
-    assert deepinside("report", out, "--out", tmp_path / "page.html")[:2] == (
-        0,
-        f"{told}\n  -> {tmp_path / 'page.html'}\n",
-    )
-    assert (tmp_path / "page.html").read_text().count("<title>run</title>") == 1
-
-
-def test_run_takes_a_table_of_labels(deepinside, small, tmp_path):
-    square(tmp_path / "a.png")
-    (tmp_path / "labels.csv").write_text("path,label\na.png,blue\na.png,red\n")
-    assert deepinside("run", tmp_path / "labels.csv", "--out", tmp_path / "run", "--objects", "one")[0] == 0
-    deepinside("export", tmp_path / "run", "masks", "--out", tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out" / "masks" / "masks").iterdir()) == ["a-0.png", "a-2.png"]
-
-
-def test_audit_tells_what_is_odd_and_writes_a_sheet(deepinside, tmp_path):
-    random = np.random.default_rng(0)
-    maps = {index: planted.natural(random, 20) for index in range(6)}
-    corner = planted.spots(random.normal(3, 0.5, (12, 2)), 2.5)
-    run = planted.write_run(tmp_path / "run", maps | {6: np.concatenate([corner, maps[0][:8]])})
-    status, told, complaints = deepinside("audit", run)
-    assert (status, complaints) == (0, "")
-    assert "\nkind 6: 60% of its photos are decided in the top left of the frame, against 1% of all others" in told
-    assert told.endswith(f"  -> {run / 'audit.json'}\n  -> {run / 'audit.png'}\n")
-    assert json.loads((run / "audit.json").read_text())["classes"][0]["raised"]
-    run = planted.write_run(tmp_path / "clean", maps)
-    assert "nothing is raised: no class of 6 stands out from the others" in deepinside("audit", run)[1]
-
-
-def test_audit_of_few_photos_says_so_without_a_sheet(deepinside, tmp_path):
-    run = planted.write_run(tmp_path / "run", {0: planted.natural(np.random.default_rng(0), 3)})
-    status, told, _ = deepinside("audit", run)
-    assert status == 0
-    assert "nothing is raised among fewer than 5 classes" in told
-    assert not (run / "audit.png").exists()
-
-
-@pytest.mark.parametrize(("arguments", "told"), [
-    (("audit", "nowhere"), "expected the folder of a run"),
-    (("run", "labels.csv"), "labels.csv: expected labels that are classes"),
-    (("run", "a.png", "--out", "."), "expected a new folder or that of a run"),
-    (("run", "a.png", "--preset", "bst"), "expected a preset"),
-    (("run", "a.png", "--min-probability", "2"), "min-probability"),
-    (("export", "nowhere", "coco"), "expected the folder of a run"),
-    (("export", "nowhere", "coc"), "expected"),
-    (("report", "nowhere"), "expected the folder of a run"),
-    (("report", "nowhere", "--out", "."), "expected a file to write, found a folder"),
-])  # fmt: skip
-def test_mistakes_in_a_run_are_told_before_the_first_photo(deepinside, small, tmp_path, monkeypatch, arguments, told):
-    monkeypatch.chdir(tmp_path)
-    square(tmp_path / "a.png")
-    (tmp_path / "labels.csv").write_text("path,label\na.png,pink\n")
-    status, out, complaints = deepinside(*arguments)
-    assert (status, out) == (2, "")
-    assert told in complaints
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "labels.csv"]
 
 
 def test_whatever_a_photo_fails_for_its_name_is_told(deepinside, small, tmp_path):

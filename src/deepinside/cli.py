@@ -8,38 +8,31 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deepinside import cli_options as groups
 from deepinside import cli_text as text
+from deepinside.cli_archive import COMMANDS as ARCHIVE_COMMANDS
+from deepinside.cli_archive import judged_of_run
 from deepinside.cli_files import beside, kind_of
-from deepinside.cli_options import ARCHIVE, OUT, RUN, JsonFile, OptionalOut, Out, Photos, among, listed, options
+from deepinside.cli_options import OUT, RUN, JsonFile, OptionalOut, Out, Photos, among, listed, options
+from deepinside.cli_shell import Tally, classes_of, loaded, progress, ready, shown, tell, tell_glyphs
 from deepinside.cli_streams import Ended, StandardOutputError, complain, ended_by, remark, say, say_json, speaking
 from deepinside.core.errors import DeepInsideError, check_writable, check_writable_folder
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from deepinside.archive.stages import Answer
-    from deepinside.core.images import Photo
     from deepinside.core.results import Explanation
     from deepinside.data.boxes import Sample
     from deepinside.evaluation.localization import Judging
     from deepinside.evaluation.results import Judged
     from deepinside.explanations.compare import Comparison
-    from deepinside.explanations.explain import Outcome
     from deepinside.gradients.targets import Target
     from deepinside.networks.classifier import Classifier
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 app = typer.Typer(
     help="What did the network look at, and why: saliency, boxes and class images from any image classifier.",
@@ -105,12 +98,12 @@ def localize(
     folder = out or (None if as_json else OUT)
     check_writable_folder(out or OUT)
     names = dict(find_photos(photos))
-    classifier, targets = _ready(network, asked.target)
+    classifier, targets = ready(network, asked.target)
     own = (*asked.own("best"), groups.own_objects(objects), *_named(classifier, targets))
     kind = kind_of("localize", network, *own)
     tally = Tally(as_json)
     with exporting(out or OUT, export or []) as add:
-        files = _progress(list(names))
+        files = progress(list(names))
         found = explain_each(classifier, files, targets, top=asked.top, preset=localizer, objects=objects)
         for path, photo, explanation in tally.explained(found):
             add(path, names[path], explanation)  # before it is printed: nobody is told of what is not there
@@ -122,167 +115,12 @@ def localize(
                 sheet = sheets.localization_sheet(photo, explanation)
                 tally.saved(sheet, beside(folder, names[path], kind), *_labels(explanation))
     for name in export or []:
-        _tell((out or OUT) / name, as_json)
+        tell((out or OUT) / name, as_json)
     raise typer.Exit(tally.status)
 
 
-@app.command("run")
-@options
-def run_archive(
-    sources: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="INPUT",
-            help="Photos, folders, 'patterns/**/*.jpg', .tar shards, tables with path and label (.csv, .tsv, .parquet, "
-            ".jsonl) or lists (.txt).",
-        ),
-    ],
-    network: groups.Network,
-    engine: groups.Engine,
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="The folder of the run; a run that is in it is continued.")
-    ] = ARCHIVE,
-    preset: groups.Preset = "best",
-    objects: groups.Objects = "all",
-    min_probability: Annotated[
-        float, typer.Option(min=0, max=1, help="Of photos without labels, leave out classes that are less likely.")
-    ] = 0.1,
-    top: Annotated[
-        int, typer.Option(min=0, help="Look for so many of the likeliest classes as well, with and without labels.")
-    ] = 0,
-    labels_from: Annotated[
-        str | None,
-        typer.Option(
-            metavar="folders|annotations",
-            help="Labels are the names of photos' folders, or the classes of data with boxes, as evaluate reads it.",
-            show_default="tables and shards",
-        ),
-    ] = None,
-    retry: Annotated[bool, typer.Option("--retry", help="Try photos again that have failed before.")] = False,
-) -> None:
-    """A whole archive into one folder: stop it at any moment, and the same command goes on where it was.
-
-    The exit status is 1 where any of its photos, now or before, has failed.
-    """
-    from deepinside.archive.run import failures, running
-    from deepinside.archive.wanted import wanted_of
-    from deepinside.core.terminal import track
-    from deepinside.explanations.explain import most_objects
-    from deepinside.explanations.presets import localizer_of
-
-    localizer, answers = localizer_of(preset), engine.answers()
-    most_objects(objects)
-    check_writable_folder(out)
-    classifier, _ = _ready(network)
-    wanted = wanted_of(sources, classifier.labels, labels_from)
-    tally, began = Tally(), perf_counter()
-    with running(
-        classifier,
-        wanted,
-        out,
-        preset=localizer,
-        objects=objects,
-        min_probability=min_probability,
-        top=top,
-        retry=retry,
-        engine=answers,
-    ) as (begun, found):
-        for answer in track(found, begun.left, "photos"):
-            tally.told(answer)
-    reasons = failures(out)
-    say(text.run_text(begun, tally.failures, perf_counter() - began), *text.reasons_text(reasons))
-    say(f"  -> {out}", *text.next_text(out))
-    raise typer.Exit(1 if reasons else 0)
-
-
-@app.command()
-@options
-def export(
-    folder: groups.RunFolder,
-    formats: Annotated[
-        list[str],
-        typer.Argument(metavar="FORMAT", help=f"{listed(groups.FORMATS)}.", autocompletion=among(groups.FORMATS)),
-    ],
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the folders of the formats go.", show_default="DIR")
-    ] = None,
-) -> None:
-    """What a run has found so far, as labels for other tools: each format in a folder of its own, DIR/FORMAT.
-
-    Once more after more photos, it adds them, and leaves files alone that somebody has changed since.
-    """
-    from deepinside.archive.run import export_run
-
-    changed: list[str] = []
-    count = export_run(folder, out or folder, formats, changed.append)
-    say(f"{count} photos", *(f"  {line}" for line in changed))
-    for name in dict.fromkeys(formats):
-        _tell((out or folder) / name)
-
-
-@app.command("report")
-@options
-def report_archive(
-    folder: groups.RunFolder,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The page to write.", show_default="DIR/report.html")
-    ] = None,
-) -> None:
-    """A page to look through what a run has found: one HTML file for any browser, which fetches nothing."""
-    from deepinside.archive.report import NAME, Report, report
-
-    check_writable(out or folder / NAME)
-    for event in _shown(report(folder, out)):
-        if isinstance(event, Report):
-            say(text.page_text(event))
-            _tell(event.path)
-
-
-@app.command()
-@options
-def review(
-    folder: groups.RunFolder,
-    first: Annotated[int, typer.Option("--first", min=1, help="How many are shown here.")] = 20,
-) -> None:
-    """The photos of a run that need a person most, and why; all of them, in this order, in DIR/review.csv."""
-    from deepinside.archive.folder import about_run
-    from deepinside.archive.review_list import waiting, write_list
-
-    about_run(folder)
-    photos = waiting(folder)
-    say(*map(text.waiting_text, photos[:first]))
-    _tell(write_list(photos, folder / "review.csv"))
-
-
-@app.command()
-@options
-def audit(
-    folder: groups.RunFolder,
-    boxes: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="ROOT",
-            help="Ground-truth boxes of the photos, as `evaluate` reads them.",
-            show_default="the run's own",
-        ),
-    ] = None,
-) -> None:
-    """Which classes are decided by something odd, such as a logo in a corner: a table, DIR/audit.png and audit.json."""
-    from deepinside.archive.audit import audit as judge
-    from deepinside.archive.audit_sheet import audit_sheet
-    from deepinside.archive.audit_tables import audit_table, told, write_json
-    from deepinside.archive.evidence import evidence_of
-    from deepinside.core.terminal import print_table
-    from deepinside.explanations import sheets
-
-    found = judge(evidence_of(folder, boxes))
-    if found:
-        print_table(audit_table(found))
-    say(*told(found))
-    _tell(write_json(found, folder / "audit.json"))
-    if any(each.clusters for each in found):
-        _tell(sheets.save(audit_sheet(found), folder / "audit.png"))
-        _tell_glyphs(each.evidence.label for each in found)
+for name, command in ARCHIVE_COMMANDS.items():
+    app.command(name)(command)
 
 
 @app.command()
@@ -307,15 +145,15 @@ def saliency(
     names = dict(find_photos(photos))
     if how.neuron:
         raise typer.Exit(_neuron_maps(network, names, how, out))
-    classifier, targets = _ready(network, asked.target, layer=how.layer, rule=how.rule)
+    classifier, targets = ready(network, asked.target, layer=how.layer, rule=how.rule)
     own = (*asked.own(SALIENCY.preset), *_named(classifier, targets), *how.own())
     tally = Tally()
-    found = explain_each(classifier, _progress(list(names)), targets, top=asked.top, preset=localizer, boxes=False)
+    found = explain_each(classifier, progress(list(names)), targets, top=asked.top, preset=localizer, boxes=False)
     for path, photo, explanation in tally.explained(found):
         say(text.classes_text(path, explanation))
         for number, detection in enumerate(explanation.objects, start=1):
             kind = kind_of("map", network, *own) + (f"-{number}" if number > 1 else "")
-            _tell(sheets.save_map(detection.saliency, beside(out, names[path], kind)))
+            tell(sheets.save_map(detection.saliency, beside(out, names[path], kind)))
         sheet = sheets.saliency_sheet(photo, explanation)
         tally.saved(sheet, beside(out, names[path], kind_of("saliency", network, *own)), *_labels(explanation))
     raise typer.Exit(tally.status)
@@ -347,12 +185,12 @@ def compare(
     wanted: Target | None = read_neuron(neuron) if neuron else None
     check_writable_folder(out)
     names = dict(find_photos(photos))
-    classifier, targets = _ready(network, [target] if target else None, neuron=neuron)
+    classifier, targets = ready(network, [target] if target else None, neuron=neuron)
     wanted = targets[0] if targets else wanted
     kind = kind_of("compare", network, groups.own_objects(objects), *_named(classifier, targets), neuron)
     tally = Tally()
     look = partial(compare, classifier, target=wanted, objects=objects)
-    for path, photo, seen in tally.seen(_progress(list(names)), look):
+    for path, photo, seen in tally.seen(progress(list(names)), look):
         say(str(path), *(f"  {rule:<10} {text.rule_text(each)}" for rule, each in seen.rules.items()))
         sheet = sheets.compare_sheet(photo, seen.rules, seen.presets, classifier.name)
         tally.saved(sheet, beside(out, names[path], kind), *_targets(seen))
@@ -380,8 +218,8 @@ def exciting(
     wanted = read_neuron(neuron)
     check_writable_folder(out)
     names = dict(find_photos(photos))
-    classifier, _ = _ready(network, neuron=neuron, rule=rule)
-    found, failures = most_exciting(classifier, _progress(list(names)), wanted, count)
+    classifier, _ = ready(network, neuron=neuron, rule=rule)
+    found, failures = most_exciting(classifier, progress(list(names)), wanted, count)
     complain(*failures)
     if not found:
         raise typer.Exit(1)
@@ -389,7 +227,7 @@ def exciting(
     say(*(f"  {activation:8.3f}  {path}" for activation, path in found))
     kind = kind_of("exciting", network, None if rule == DECONVNET else rule)
     name = f"{neuron.replace(':', '-').replace('@', '-')}.photo"  # `beside` takes the last suffix for a photo's
-    _tell(sheets.save(sheets.exciting_sheet(shown, classifier.name), beside(out, Path(name), kind)))
+    tell(sheets.save(sheets.exciting_sheet(shown, classifier.name), beside(out, Path(name), kind)))
     raise typer.Exit(1 if failures else 0)
 
 
@@ -397,7 +235,7 @@ def exciting(
 @options
 def layers(network: groups.Network) -> None:
     """The layers one can look at, in the order in which they run: name, kind, shape, and grid if there is one."""
-    say(*text.layers_text(_loaded(network).layers()))
+    say(*text.layers_text(loaded(network).layers()))
 
 
 @app.command()
@@ -425,7 +263,7 @@ def evaluate(
     else:
         check_writable_folder(OUT)  # where images already judged are kept
     samples = choose(list(read_samples(root)), judging.limit, judging.seed)
-    model, judged = _judged_run(run, samples, root) if run else _judged(network, samples, asked)
+    model, judged = judged_of_run(run, samples, root) if run else _judged(network, samples, asked)
     try:
         evaluation = summarized(model, asked.seed, judged)
     except DeepInsideError as error:  # not one could be judged
@@ -435,7 +273,7 @@ def evaluate(
         print_table(table)
     say(*notes(evaluation, judging.baselines and not run).splitlines())
     for path in reports.written(evaluation):
-        _tell(path)
+        tell(path)
     for line in evaluation.failure_lines():
         remark(line)
     raise typer.Exit(1 if evaluation.failures else 0)
@@ -457,17 +295,17 @@ def class_image(
     from deepinside.gradients.targets import read_neuron
 
     check_writable_folder(files.out)
-    classifier = _loaded(network)
-    named: list[Target] = [*(_classes(classifier, classes) or []), *map(read_neuron, files.neuron or [])]
+    classifier = loaded(network)
+    named: list[Target] = [*(classes_of(classifier, classes) or []), *map(read_neuron, files.neuron or [])]
     targets = chosen(classifier, named, every=files.gallery)
     settings = made.settings(restart=files.gallery)
     gallery = Gallery(classifier, files.out, settings, resume=files.gallery, animate=files.animate)
-    for event in _shown(draw_facets(gallery, targets, files.facets)):
+    for event in shown(draw_facets(gallery, targets, files.facets)):
         if isinstance(event, Drawn):
             say(f"  {event.score:>9.4f}  {event.name:<32} -> {event.path}")
         else:
-            _tell(event.path)
-            _tell_glyphs(drawn.name for drawn in event.pictures)
+            tell(event.path)
+            tell_glyphs(drawn.name for drawn in event.pictures)
 
 
 @app.command("evaluate-class-images")
@@ -483,22 +321,36 @@ def evaluate_class_images(
     """Whether networks that a class image was not made with recognize it."""
     from deepinside.class_images.gallery import Settings
     from deepinside.core.terminal import print_table
-    from deepinside.evaluation.recognition import check_methods, classes_of_all, judged, spread, table, write_json
+    from deepinside.evaluation.appearance import Appearance, appearance, photos_in, pictures_in
+    from deepinside.evaluation.recognition import (
+        Recognition,
+        appearance_table,
+        check_methods,
+        classes_of_all,
+        judged,
+        spread,
+        table,
+        write_json,
+    )
 
     methods, notes = check_methods(judging.methods)
     if out:
         check_writable_folder(out)
     if json_file:
         check_writable(json_file)
-    model = _loaded(network)
-    judges = [_loaded(groups.Network(name, device=network.device)) for name in judging.judge or ["lite1"]]
+    model = loaded(network)
+    judges = [loaded(groups.Network(name, device=network.device)) for name in judging.judge or ["lite1"]]
     classes = spread(judging.classes, classes_of_all(model, judges))
     settings = Settings(steps=judging.steps, seed=judging.seed)
-    rows = list(_shown(judged(model, judges, methods, classes, settings, out)))
+    of_photos = [appearance("photos", pictures_in(photos_in(judging.photos), model.size))] if judging.photos else []
+    found = list(shown(judged(model, judges, methods, classes, settings, out)))
+    rows = [each for each in found if isinstance(each, Recognition)]
+    looks = [*(each for each in found if isinstance(each, Appearance)), *of_photos]
     print_table(table(model.name, rows))
     say("In percent of the classes, with 95% intervals, after rounding to 8-bit PNG.", *notes)
+    print_table(appearance_table(looks))
     if json_file:
-        _tell(write_json(model.name, rows, json_file))
+        tell(write_json(model.name, rows, looks, json_file))
 
 
 @app.command()
@@ -517,7 +369,7 @@ def train(
 
     setup = training.setup()
     _check_run(out)
-    for event in _shown(train(root, out, setup, machine.resources(), tensorboard=tensorboard)):
+    for event in shown(train(root, out, setup, machine.resources(), tensorboard=tensorboard)):
         say(text.training_text(event, setup.recipe.epochs))
 
 
@@ -538,10 +390,10 @@ def reproduce(
 
     setup, extent = training.setup(), Extent(judged=limit, steps=steps)
     _check_run(out)
-    for event in _shown(reproduce(root, out, setup, extent, machine.resources())):
+    for event in shown(reproduce(root, out, setup, extent, machine.resources())):
         if isinstance(event, Report):
             say(text.report_text(event))
-            _tell(event.path)
+            tell(event.path)
         else:
             say(text.training_text(event, setup.recipe.epochs))
 
@@ -563,97 +415,6 @@ def main() -> None:
         sys.exit(ended_by(error))
 
 
-class Tally:
-    """Photos one after the other: those that fail are told and counted, and the others go on."""
-
-    def __init__(self, as_json: bool = False):
-        self.as_json = as_json
-        self.failures = 0
-        self.lacks_glyphs = False
-
-    @property
-    def status(self) -> int:
-        """The exit status: 1 where a photo failed."""
-        return 1 if self.failures else 0
-
-    def explained(self, outcomes: Iterable[Outcome]) -> Iterator[tuple[Path, Photo, Explanation]]:
-        """The photos that could be explained."""
-        for outcome in outcomes:
-            if outcome.photo is None or outcome.explanation is None:
-                self._tell(outcome.path, outcome.error)
-                continue
-            _tell_notes(outcome.photo)
-            yield outcome.path, outcome.photo, outcome.explanation
-
-    def told(self, answer: Answer) -> None:
-        """What is worth knowing about a photo of a run."""
-        complain(*(f"{answer.path}: {note}" for note in answer.notes))
-        if answer.error:
-            self._tell(answer.path, answer.error)
-
-    def seen(self, paths: Iterable[Path], look: Callable[[Photo], Result]) -> Iterator[tuple[Path, Photo, Result]]:
-        """What a look at each photo gives, where it gives anything."""
-        from deepinside.core.images import read
-
-        for path in paths:
-            try:
-                photo = read(path)
-                _tell_notes(photo)
-                found = look(photo)
-            except DeepInsideError as error:
-                self._tell(path, error)
-                continue
-            yield path, photo, found
-
-    def saved(self, figure: Figure, path: Path, *names: str) -> None:
-        """Save a sheet with names on it. That some cannot be drawn is told once."""
-        from deepinside.explanations import sheets
-
-        _tell(sheets.save(figure, path), self.as_json)
-        self.lacks_glyphs = self.lacks_glyphs or _tell_glyphs(names)
-
-    def _tell(self, path: Path, error: DeepInsideError | str | None) -> None:
-        self.failures += 1
-        if self.as_json:
-            say_json({"path": str(path), "error": str(error)})
-        else:
-            complain(error if str(error).startswith(f"{path}: ") else f"{path}: {error}")
-
-
-def _loaded(network: groups.Network) -> Classifier:
-    """The classifier of a command; what is worth knowing about it goes to standard error."""
-    classifier = network.load()
-    complain(*classifier.notes)
-    return classifier
-
-
-def _ready(
-    network: groups.Network,
-    classes: Sequence[str] | None = None,
-    *,
-    layer: str | None = None,
-    rule: str = "gradient",
-    neuron: str | None = None,
-) -> tuple[Classifier, list[int] | None]:
-    """The classifier and the classes asked for, once it is known that the network has all that is asked of it."""
-    from deepinside.explanations.trial import try_out
-    from deepinside.gradients.targets import read_neuron
-
-    classifier = _loaded(network)
-    targets = _classes(classifier, classes)
-    try_out(classifier, targets or (), layer=layer, rule=rule, neuron=read_neuron(neuron) if neuron else None)
-    return classifier, targets
-
-
-def _classes(classifier: Classifier, names: Sequence[str] | None) -> list[int] | None:
-    """The indices of the classes with these names; None where no names are given. Tells how it read ambiguous ones."""
-    if not names:
-        return None
-    targets = [classifier.labels.find(name) for name in names]
-    complain(*filter(None, map(classifier.labels.reading, names)))
-    return targets
-
-
 def _labels(explanation: Explanation) -> Iterator[str]:
     return (detection.label for detection in explanation.objects)
 
@@ -667,21 +428,10 @@ def _judged(network: groups.Network, samples: Sequence[Sample], asked: Judging) 
     from deepinside.core.terminal import track
     from deepinside.evaluation.journal import judge_on, kept_count
 
-    classifier, _ = _ready(network)
+    classifier, _ = ready(network)
     if kept := kept_count(classifier, samples, asked, OUT):
         complain(f"going on after {kept} of {len(samples)} images")
     return classifier.name, list(track(judge_on(classifier, samples, asked, OUT), len(samples), "images"))
-
-
-def _judged_run(folder: Path, samples: Sequence[Sample], root: Path) -> tuple[str, list[Judged]]:
-    """The same of a run: nothing is computed anew."""
-    from deepinside.archive.judged import judge_run, judgeable
-    from deepinside.core.terminal import track
-
-    asked = judgeable(folder, samples, root)
-    if asked.moved:
-        complain(f"{asked.moved} photos of the run are elsewhere now, and were found by their names below {root}")
-    return asked.model, list(track(judge_run(asked), len(asked), "images"))
 
 
 def _named(classifier: Classifier, targets: Sequence[int] | None) -> list[str]:
@@ -697,14 +447,14 @@ def _neuron_maps(network: groups.Network, names: dict[Path, Path], how: groups.P
 
     assert how.neuron
     wanted = read_neuron(how.neuron)
-    classifier, _ = _ready(network, neuron=how.neuron, rule=how.rule)
+    classifier, _ = ready(network, neuron=how.neuron, rule=how.rule)
     tally = Tally()
     look = partial(reconstruct, classifier, target=wanted, rule=how.rule)
-    for path, photo, seen in tally.seen(_progress(list(names)), look):
+    for path, photo, seen in tally.seen(progress(list(names)), look):
         say(f"{path}  {seen.target} {seen.score:.3f}, {text.rule_text(seen)}")
         map, sheet = (beside(folder, names[path], kind_of(what, network, *how.own())) for what in ("map", "saliency"))
-        _tell(sheets.save_map(seen.frame.map_to_photo(seen.map), map))
-        _tell(sheets.save(sheets.neuron_sheet(photo, seen, classifier.name), sheet))
+        tell(sheets.save_map(seen.frame.map_to_photo(seen.map), map))
+        tell(sheets.save(sheets.neuron_sheet(photo, seen, classifier.name), sheet))
     return tally.status
 
 
@@ -712,46 +462,6 @@ def _check_run(folder: Path) -> None:
     """As `check_writable_folder`, by the process that writes the run: under torchrun they are several."""
     if os.environ.get("RANK", "0") == "0":
         check_writable_folder(folder)
-
-
-def _progress(items: Sequence[Item]) -> Iterable[Item]:
-    """Iterate over photos with a progress bar on standard error, if that is a terminal."""
-    from deepinside.core.terminal import track
-
-    return track(items, len(items), "photos")
-
-
-def _shown(events: Iterable[object]) -> Iterator[Any]:
-    """The events but for the progress, which is drawn as a bar on standard error, if that is a terminal."""
-    from deepinside.core.progress import Progress
-    from deepinside.core.terminal import bar
-
-    with ExitStack() as stack:
-        advance = None
-        for event in events:
-            if not isinstance(event, Progress):
-                yield event
-                continue
-            advance = advance or stack.enter_context(bar(event.what))
-            advance(event.done, event.total, event.what)
-
-
-def _tell_notes(photo: Photo) -> None:
-    """What is worth knowing about how a photo was read."""
-    complain(*(f"{photo.name}: {note}" for note in photo.notes))
-
-
-def _tell_glyphs(names: Iterable[str]) -> bool:
-    """Whether some names cannot be drawn; tells it."""
-    from deepinside.core.fonts import missing
-
-    if lacking := missing("".join(names)):
-        complain(f"no font of this machine has {lacking[:20]!r}, so sheets show code points; a Noto font may have them")
-    return bool(lacking)
-
-
-def _tell(path: Path, as_json: bool = False) -> None:
-    (remark if as_json else say)(f"  -> {path}")
 
 
 if __name__ == "__main__":

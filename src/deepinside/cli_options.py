@@ -353,6 +353,9 @@ class Recognition:
     preset: Annotated[str, typer.Option(help="Whose images, separated by commas.")] = "canonical,paper,lucent"
     steps: Annotated[int | None, typer.Option(min=1, help="Of gradient ascent.", show_default="each preset's")] = None
     seed: Annotated[int, typer.Option(help="Of the ascent.")] = 0
+    photos: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Photos to hold grain and colors of the images against.")
+    ] = None
 
     @property
     def methods(self) -> list[str]:

@@ -3,18 +3,20 @@
 import json
 
 import pytest
-import torch
 from PIL import Image
-from torch import nn
 
 from deepinside import Classifier, DeepInsideError
 from deepinside.class_images.gallery import Settings, read_drawn
 from deepinside.core.progress import Progress
+from deepinside.evaluation.appearance import Appearance
 from deepinside.evaluation.recognition import (
     Recognition,
+    appearance_table,
     as_json,
+    by_family,
     check_methods,
     classes_of_all,
+    family,
     judged,
     recognition,
     recognize,
@@ -23,21 +25,7 @@ from deepinside.evaluation.recognition import (
     wilson,
     write_json,
 )
-
-NAMES = ["red", "green", "blue", "dark", "light", "grey"]
-
-
-class Colors(nn.Module):
-    """Logits are how much the mean color stands out, and how dark, light and grey the picture is."""
-
-    def forward(self, images):
-        means = images.mean(dim=(2, 3))
-        level = means.mean(1, keepdim=True)
-        return torch.cat([means - level, 0.45 - level, level - 0.55, 0.1 - means.std(1, keepdim=True)], dim=1)
-
-
-def painter(name="painter", size=6):
-    return Classifier(Colors(), labels=NAMES, size=size, name=name)
+from helpers import TONES, Tones, painter
 
 
 def test_recognize_ranks_the_pictures_class_at_the_judges_size(tmp_path):
@@ -54,7 +42,7 @@ def test_judge_with_fewer_classes_is_an_error(tmp_path):
 
 
 def test_recognition_counts_ranks():
-    row = recognition("canonical", "lite1", [0, 0, 1, 4, 5, 900])
+    row = recognition("canonical", "lite1", "EfficientNet", [0, 0, 1, 4, 5, 900])
     assert (row.n, row.top1.value, row.top5.value) == (6, 2 / 6, 4 / 6)
     assert row.top1.low < 2 / 6 < row.top1.high
 
@@ -103,7 +91,11 @@ def test_each_method_is_judged_by_model_and_judge(tmp_path, capfd):
     assert list(dict.fromkeys(event.what for event in events if isinstance(event, Progress))) == ["canonical", "paper"]
     cells = [str(cell) for column in table("painter", rows).columns for cell in column.cells]
     assert cells.count("painter (itself)") == 2
-    figures = json.loads(write_json("painter", rows, tmp_path / "figures.json").read_text())
+    looks = [event for event in events if isinstance(event, Appearance)]
+    assert [(each.of, each.n) for each in looks] == [("canonical", 3), ("paper", 3)]
+    shown = [str(cell) for column in appearance_table(looks).columns for cell in column.cells]
+    assert f"{looks[1].grain:.3f}" in shown
+    figures = json.loads(write_json("painter", rows, looks, tmp_path / "figures.json").read_text())
     assert figures["classes"] == 3
     assert figures["methods"]["canonical"]["judge"]["top1"] == 1
     for method in ("canonical", "paper"):
@@ -117,56 +109,40 @@ def test_pictures_of_an_earlier_run_are_used(tmp_path):
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "canonical").iterdir()}
     again = list(judged(*arguments))
     assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "canonical").iterdir()}
-    assert again[-1] == first[-1]
+    assert again[-2:] == first[-2:]
 
 
 def test_without_a_folder_nothing_is_kept(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert isinstance(list(judged(painter(), [], ["paper"], [0], Settings(steps=1)))[-1], Recognition)
+    assert isinstance(list(judged(painter(), [], ["paper"], [0], Settings(steps=1)))[-1], Appearance)
     assert list(tmp_path.iterdir()) == []
 
 
+class Shades(Tones):
+    """Another family, which computes the same."""
+
+
+def test_judges_stand_by_family_the_models_own_first():
+    model, near, far = painter("model"), painter("near"), Classifier(Shades(), labels=TONES, size=6, name="far")
+    assert [family(each) for each in (model, far)] == ["Tones", "Shades"]
+    assert [each.name for each in by_family(model, [far, near])] == ["model", "near", "far"]
+    assert [each.name for each in by_family(far, [near, model])] == ["far", "near", "model"]
+    assert family(Classifier(Shades(), frozen=True)) == "Shades"
+
+
 def test_judges_with_other_classes_are_refused():
-    other = Classifier(Colors(), labels=[*NAMES[1:], "red"], name="other")
+    other = Classifier(Tones(), labels=[*TONES[1:], "red"], name="other")
     with pytest.raises(DeepInsideError, match="other has others"):
         classes_of_all(painter(), [other])
     with pytest.raises(DeepInsideError, match="class names"):
-        classes_of_all(Classifier(Colors(), name="bare"), [])
+        classes_of_all(Classifier(Tones(), name="bare"), [])
     assert classes_of_all(painter(), [painter("judge", 5)]) == 6
 
 
-def test_lucents_pictures_say_how_they_were_made_and_are_kept(tmp_path, monkeypatch):
-    """With Lucent replaced, since what it draws is not the question here."""
-    asked = []
-
-    def images(model, classes, steps, seed):
-        asked.append((list(classes), steps, seed))
-        return torch.full((len(classes), 3, 6, 6), 0.5)
-
-    monkeypatch.setattr("deepinside.evaluation.recognition.lucent_images", images)
-    for _ in range(2):
-        list(judged(painter(), [], ["lucent"], [0, 3], Settings(steps=4, seed=1), tmp_path))
-    assert asked == [([0, 3], 4, 1)], "the second run keeps the pictures of the first"
-    drawn = read_drawn(tmp_path / "lucent" / "0003-dark.png")
-    assert (drawn.name, drawn.index, drawn.provenance.preset, drawn.provenance.seed) == ("dark", 3, "lucent", 1)
-    assert drawn.score == pytest.approx(0.45 - 128 / 255, abs=1e-4)
-
-
-def test_lucent_draws_on_a_copy_with_its_own_randomness(tmp_path):
-    pytest.importorskip("lucent")
-    from deepinside.evaluation.recognition import lucent_images
-
-    model = painter(size=24)
-    state = torch.get_rng_state()
-    first, again = (lucent_images(model, [0, 2], steps=2, seed=1) for _ in range(2))
-    assert torch.equal(first, again)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert first.shape == (2, 3, 24, 24)
-    assert not any(module._forward_hooks for module in model.network.modules())
-
-
 def test_json_keeps_intervals():
-    rows = [Recognition("paper", "lite1", 10, wilson(0, 10), wilson(1, 10))]
-    figures = as_json("lite0", rows)["methods"]["paper"]["lite1"]
-    assert figures["top1"] == 0
+    rows = [Recognition("paper", "lite1", "EfficientNet", 10, wilson(0, 10), wilson(1, 10))]
+    told = as_json("lite0", rows, [Appearance("photos", 4, 0.25, 0.5, 0.125)])
+    assert told["appearance"] == {"photos": {"n": 4, "grain": 0.25, "contrast": 0.5, "colorfulness": 0.125}}
+    figures = told["methods"]["paper"]["lite1"]
+    assert (figures["top1"], figures["family"]) == (0, "EfficientNet")
     assert figures["top5_interval"] == [pytest.approx(wilson(1, 10).low), pytest.approx(wilson(1, 10).high)]

@@ -9,36 +9,32 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
-from warnings import catch_warnings, simplefilter
 
-import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from torch import nn
 
-from deepinside.class_images.ascent import PRESETS, adjusted, batches
-from deepinside.class_images.gallery import Drawn, Gallery, Provenance, Settings, final_scores, read_drawn, stem
-from deepinside.class_images.picture_files import write_picture
+from deepinside.class_images.ascent import PRESETS
+from deepinside.class_images.gallery import Drawn, Gallery, Settings
 from deepinside.core.errors import DeepInsideError, nearest, writing
 from deepinside.core.files import atomic_write
 from deepinside.core.images import read
 from deepinside.core.progress import Progress
 from deepinside.core.terminal import literal
+from deepinside.evaluation.appearance import Appearance, appearance, pictures_in
+from deepinside.evaluation.lucent import LUCENT, drawn_by_lucent
 from deepinside.evaluation.metrics import Estimate
-from deepinside.gradients.private import borrowed, private_view
+from deepinside.gradients.private import borrowed, original_of
 from deepinside.gradients.probe import read_logits
 from deepinside.networks.classifier import Classifier
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-LUCENT = "lucent"
 METHODS = (*PRESETS, LUCENT)
 
 
@@ -48,6 +44,7 @@ class Recognition:
 
     method: str
     judge: str
+    family: str  # of the judge, see `family`
     n: int
     top1: Estimate
     top5: Estimate
@@ -81,14 +78,28 @@ def recognize(judge: Classifier, pictures: Sequence[Path], classes: Sequence[int
     return ranks
 
 
-def recognition(method: str, judge: str, ranks: Sequence[int]) -> Recognition:
+def recognition(method: str, judge: str, family: str, ranks: Sequence[int]) -> Recognition:
     """The shares of ranks below 1 and below 5.
 
-    >>> recognition("canonical", "lite1", [0, 0, 3, 9]).top5.value
+    >>> recognition("canonical", "lite1", "EfficientNet", [0, 0, 3, 9]).top5.value
     0.75
     """
     hits = [sum(rank < top for rank in ranks) for top in (1, 5)]
-    return Recognition(method, judge, len(ranks), *(wilson(hit, len(ranks)) for hit in hits))
+    return Recognition(method, judge, family, len(ranks), *(wilson(hit, len(ranks)) for hit in hits))
+
+
+def family(classifier: Classifier) -> str:
+    """What a network is an example of: the name of its module's class, or in a `Sequential`, of its largest part's.
+
+    >>> from torch import nn
+    >>> family(Classifier(nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))))
+    'Linear'
+    """
+    network = original_of(classifier.fast)
+    network = getattr(network, "model", network)
+    while isinstance(network, nn.Sequential) and len(network):
+        network = max(network, key=lambda part: sum(each.numel() for each in part.parameters()))
+    return type(network).__name__
 
 
 def wilson(hits: int, n: int) -> Estimate:
@@ -109,7 +120,7 @@ def drawn_by(
 ) -> Iterator[Progress | Drawn]:
     """Make the pictures of one method in `folder/method`; those of an earlier run with the same settings are kept."""
     if method == LUCENT:
-        return _drawn_by_lucent(model, classes, folder / LUCENT, settings)
+        return drawn_by_lucent(model, classes, folder / LUCENT, settings)
     own = replace(settings, preset=method, restart=True)
     return Gallery(model, folder / method, own, resume=True).draw(classes)
 
@@ -126,67 +137,6 @@ def check_methods(methods: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(methods), []
 
 
-def lucent_images(
-    model: Classifier, classes: Sequence[int], steps: int, seed: int
-) -> Float[Tensor, "k 3 height width"]:
-    """Class images by Lucent with its defaults: Fourier parametrization, decorrelated colors, transforms, and Adam.
-
-    Lucent's own normalization is left out, since the network has one as its first layer. Lucent draws from NumPy's and
-    PyTorch's global generators, which are restored afterwards, and puts its hooks on a private copy of the network.
-    """
-    if model.size[0] != model.size[1]:
-        raise DeepInsideError(f"Lucent's defaults are for square pictures, got {model.size}")
-    with catch_warnings(), _own_randomness(seed), torch.inference_mode(False), torch.enable_grad():
-        simplefilter("ignore")  # Lucent's libraries warn of each other when imported
-        from lucent.optvis import objectives, param, render
-
-        rendered = render.render_vis(
-            private_view(model.fast),
-            sum(objectives.channel("labels", index, batch=row) for row, index in enumerate(classes)),
-            lambda: param.image(model.size[0], batch=len(classes)),
-            thresholds=(steps,),
-            preprocess=False,
-            progress=False,
-            show_image=False,
-        )
-    return torch.from_numpy(rendered[-1]).permute(0, 3, 1, 2).clamp(0, 1)
-
-
-@contextmanager
-def _own_randomness(seed: int) -> Iterator[None]:
-    """Seed the global generators for the block, and restore their state afterwards."""
-    state = np.random.get_state()  # noqa: NPY002 (the one that Lucent draws with)
-    np.random.seed(seed)  # noqa: NPY002
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            yield
-    finally:
-        np.random.set_state(state)  # noqa: NPY002
-
-
-def _drawn_by_lucent(
-    model: Classifier, classes: Sequence[int], folder: Path, settings: Settings
-) -> Iterator[Progress | Drawn]:
-    """As `Gallery.draw`, by Lucent, with as many steps as `canonical` takes."""
-    steps = adjusted("canonical", settings.steps, None).steps
-    provenance = Provenance.by(model, LUCENT, steps, settings.seed, False)
-    parts = [[int(index) for index in part] for part in batches(classes)]  # type: ignore[arg-type]
-    for number, part in enumerate(parts):
-        paths = [folder / f"{stem(model, index)}.png" for index in part]
-        drawn = [found for path in paths if (found := read_drawn(path)) and found.provenance == provenance]
-        if len(drawn) < len(part):
-            images = lucent_images(model, part, steps, settings.seed)
-            drawn = [
-                Drawn.of(model, index, path, score, provenance)
-                for index, path, score in zip(part, paths, final_scores(model, part, images), strict=True)
-            ]
-            for each, image in zip(drawn, images, strict=True):
-                write_picture(image, each.path, each.facts)
-        yield Progress(LUCENT, (number + 1) * steps, len(parts) * steps)
-        yield from drawn
-
-
 def judged(
     model: Classifier,
     judges: Sequence[Classifier],
@@ -194,7 +144,7 @@ def judged(
     classes: Sequence[int],
     settings: Settings,
     folder: Path | None = None,
-) -> Iterator[Progress | Recognition]:
+) -> Iterator[Progress | Recognition | Appearance]:
     """Make the class images of each method, and count how many of them the model itself and each judge recognize.
 
     Args:
@@ -205,7 +155,8 @@ def judged(
         settings: steps and seed; without steps, each preset takes its own, and Lucent as many as `canonical`.
         folder: where the pictures are kept, and those of an earlier run are found; None to keep none.
 
-    Yields the progress of each method under its name, and then a `Recognition` for the model and for each judge.
+    Yields the progress of each method under its name, then a `Recognition` for the model and for each judge, and the
+    `Appearance` of the pictures.
     """
     with TemporaryDirectory() as passing:
         for method in methods:
@@ -215,8 +166,15 @@ def judged(
                     yield replace(event, what=method)
                 else:
                     pictures[event.path] = event
-            for judge in (model, *judges):
-                yield recognition(method, judge.name, recognize(judge, list(pictures), classes))
+            for judge in by_family(model, judges):
+                yield recognition(method, judge.name, family(judge), recognize(judge, list(pictures), classes))
+            yield appearance(method, pictures_in(list(pictures), model.size))
+
+
+def by_family(model: Classifier, judges: Sequence[Classifier]) -> list[Classifier]:
+    """The model, the judges of its family, and the other families, one after another in the order of their first."""
+    families = list(dict.fromkeys(family(each) for each in (model, *judges)))
+    return sorted((model, *judges), key=lambda each: families.index(family(each)))
 
 
 def classes_of_all(model: Classifier, judges: Sequence[Classifier]) -> int:
@@ -240,33 +198,52 @@ def table(model: str, rows: Sequence[Recognition]) -> Table:
     count = rows[0].n if rows else 0
     heading = literal(f"class images of {model}, {count} classes")
     result = Table(title=heading, title_justify="left", box=SIMPLE_HEAD)
-    for title in ("method", "judge"):
+    for title in ("method", "family", "judge"):
         result.add_column(title, no_wrap=True)
     for title in ("top-1", "top-5"):
         result.add_column(title, justify="right", no_wrap=True)
     for row in rows:
         judge = f"{row.judge} (itself)" if row.judge == model else row.judge
-        result.add_row(row.method, literal(judge), _percent(row.top1), _percent(row.top5))
+        result.add_row(row.method, literal(row.family), literal(judge), _percent(row.top1), _percent(row.top5))
     return result
 
 
-def as_json(model: str, rows: Sequence[Recognition]) -> dict[str, object]:
-    """The figures as fractions: `methods` -> method -> judge -> `top1` and `top5`, each with its interval."""
+def appearance_table(rows: Sequence[Appearance]) -> Table:
+    """One row for the pictures of each method, and for photos."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    result = Table(title="how they look: medians", title_justify="left", box=SIMPLE_HEAD)
+    result.add_column("pictures", no_wrap=True)
+    for title in ("n", "grain", "contrast", "colorfulness"):
+        result.add_column(title, justify="right", no_wrap=True)
+    for row in rows:
+        result.add_row(row.of, str(row.n), *(f"{value:.3f}" for value in (row.grain, row.contrast, row.colorfulness)))
+    return result
+
+
+def as_json(model: str, rows: Sequence[Recognition], looks: Sequence[Appearance] = ()) -> dict[str, object]:
+    """The figures as fractions: `methods` -> method -> judge -> `top1` and `top5`, each with its interval.
+
+    Besides, `appearance` -> method or `"photos"` -> `grain`, `contrast` and `colorfulness`.
+    """
     methods: dict[str, dict[str, Mapping[str, object]]] = {}
     for row in rows:
         methods.setdefault(row.method, {})[row.judge] = {
+            "family": row.family,
             "top1": row.top1.value,
             "top1_interval": [row.top1.low, row.top1.high],
             "top5": row.top5.value,
             "top5_interval": [row.top5.low, row.top5.high],
         }
-    return {"model": model, "classes": rows[0].n if rows else 0, "methods": methods}
+    figures = {each.of: {name: value for name, value in asdict(each).items() if name != "of"} for each in looks}
+    return {"model": model, "classes": rows[0].n if rows else 0, "methods": methods, "appearance": figures}
 
 
-def write_json(model: str, rows: Sequence[Recognition], path: Path) -> Path:
+def write_json(model: str, rows: Sequence[Recognition], looks: Sequence[Appearance], path: Path) -> Path:
     """Write `as_json`. Raises `DeepInsideError` where that cannot be done."""
     with writing(path, "a file"), atomic_write(path) as part:
-        part.write_text(json.dumps(as_json(model, rows), indent=1) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(as_json(model, rows, looks), indent=1) + "\n", encoding="utf-8")
     return path
 
 
