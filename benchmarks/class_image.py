@@ -13,7 +13,7 @@ from deepinside.class_images.ascent import ascend
 from deepinside.evaluation.lucent import lucent_images
 
 BATCH = 8
-STEPS = 10  # of which ours see half the views coarse and half fine, as in a whole ascent
+STEPS = 10  # of which ours see half the views coarse and half fine, as in a whole ascent, and all are of one start
 
 
 def main() -> None:

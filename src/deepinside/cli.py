@@ -298,7 +298,7 @@ def class_image(
     classifier = loaded(network)
     named: list[Target] = [*(classes_of(classifier, classes) or []), *map(read_neuron, files.neuron or [])]
     targets = chosen(classifier, named, every=files.gallery)
-    settings = made.settings(restart=files.gallery)
+    settings = made.settings()
     gallery = Gallery(classifier, files.out, settings, resume=files.gallery, animate=files.animate)
     for event in shown(draw_facets(gallery, targets, files.facets)):
         if isinstance(event, Drawn):
@@ -340,7 +340,7 @@ def evaluate_class_images(
         check_writable(json_file)
     model = loaded(network)
     judges = [loaded(groups.Network(name, device=network.device)) for name in judging.judge or ["lite1"]]
-    classes = spread(judging.classes, classes_of_all(model, judges))
+    classes = spread(judging.classes, classes_of_all(model, judges), judging.first)
     settings = Settings(steps=judging.steps, seed=judging.seed)
     of_photos = [appearance("photos", pictures_in(photos_in(judging.photos), model.size))] if judging.photos else []
     found = list(shown(judged(model, judges, methods, classes, settings, out)))

@@ -310,11 +310,11 @@ class ClassImages:
     seed: Annotated[int, typer.Option(help="Another seed shows other facets of a class.")] = 0
     posterior: Annotated[bool, typer.Option("--posterior", help="Raise the posterior in place of the score.")] = False
 
-    def settings(self, restart: bool = False) -> Settings:
+    def settings(self) -> Settings:
         """The same for a gallery."""
         from deepinside.class_images.gallery import Settings
 
-        return Settings(self.preset, self.steps, self.seed, self.posterior or None, restart)
+        return Settings(self.preset, self.steps, self.seed, self.posterior or None)
 
 
 @dataclass(frozen=True)
@@ -350,6 +350,7 @@ class Recognition:
         ),
     ] = None
     classes: Annotated[int, typer.Option(min=1, help="How many, evenly spread over all.")] = 200
+    first: Annotated[int, typer.Option(min=0, help="The index of the first.")] = 0
     preset: Annotated[str, typer.Option(help="Whose images, separated by commas.")] = "canonical,paper,lucent"
     steps: Annotated[int | None, typer.Option(min=1, help="Of gradient ascent.", show_default="each preset's")] = None
     seed: Annotated[int, typer.Option(help="Of the ascent.")] = 0

@@ -64,9 +64,14 @@ def test_wilson_solves_its_own_equation(hits, n, low, high):
 def test_spread_is_even_and_bounded():
     assert spread(200, 1000) == list(range(0, 1000, 5))
     assert spread(3, 3) == [0, 1, 2]
+    assert spread(40, 1000, first=7) == list(range(7, 1000, 25))
+    assert spread(3, 10, first=2) == [2, 5, 8]
     for wrong in (0, 4):
         with pytest.raises(DeepInsideError, match="between 1 and 3"):
             spread(wrong, 3)
+    for wrong in (-1, 25):
+        with pytest.raises(DeepInsideError, match="first class from 0 to 24"):
+            spread(40, 1000, first=wrong)
 
 
 def test_methods_that_cannot_run_are_told(monkeypatch):

@@ -153,7 +153,7 @@ def test_the_first_layer_of_usual_networks_is_one():
         assert any(isinstance(module, _Strided) for module in fast.modules()), name
         targets = torch.tensor([[1], [3]])
         with torch.autocast("cpu", torch.bfloat16):
-            assert look(fast, images, targets).gradients[0].dtype == torch.float32
+            assert look(fast, images[:1], targets[:1]).gradients[0].dtype == torch.float32
         ours, theirs = (look(each, images, targets).gradients[0] for each in (fast, network))
         assert float((ours - theirs).norm() / theirs.norm()) < 3e-2, name
 

@@ -17,7 +17,7 @@ def test_embedded_weights_are_right_about_real_images(ilsvrc, lite0):
     """Wrong mean, std, channel order or interpolation would cost several points: 82% / 96% were measured."""
     with open(ilsvrc / "LOC_val_solution.csv") as file:
         truth = {row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(file)}
-    names = sorted(truth)
+    names = sorted(truth)[::3]
     network = lite0.network.eval()
     first, among_five = 0, 0
     with torch.inference_mode():

@@ -13,10 +13,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
-from statistics import median
 
-import numpy as np
-import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
@@ -41,9 +38,6 @@ FIGURE_1 = (
     "washer", "computer keyboard", "kit fox", "goose", "ostrich", "limousine",
 )  # fmt: skip
 ANIMATIONS = ("gif", "webp")
-# An ascent whose score ends below this share of the others' median has found a poor local maximum: it is started again.
-STUCK = 0.75
-ANOTHER = 1  # added to the seed for the second start
 FRAME_EVERY = 4  # steps from one frame of an animation to the next
 LONGEST_STEM = 200  # bytes of a file's name before its tag and its ending
 SCORE_DIGITS = 4  # after the decimal point of a score, in files and everywhere else
@@ -51,13 +45,12 @@ SCORE_DIGITS = 4  # after the decimal point of a score, in files and everywhere 
 
 @dataclass(frozen=True)
 class Settings:
-    """How pictures are made. `restart` optimizes pictures with a poor score again from another seed, once."""
+    """How pictures are made."""
 
     preset: str = "canonical"
     steps: int | None = None  # None for the preset's
     seed: int = 0
     posterior: bool | None = None  # None for the preset's
-    restart: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,8 +89,6 @@ class Drawn:
     provenance: Provenance
     index: int | None = None  # of a class; None for a neuron
     wnid: str | None = None
-    starts: int = 1  # 2 if it was optimized from another seed, too
-    first_score: float | None = None  # of the first of two starts
 
     @classmethod
     def of(cls, classifier: Classifier, target: Target, path: Path, score: float, provenance: Provenance) -> Drawn:
@@ -116,16 +107,7 @@ class Drawn:
         facts |= {"weights": made.weights, "version": made.version}
         if self.index is not None:
             facts |= {"index": str(self.index), "wnid": self.wnid or ""}
-        if self.starts != 1:
-            facts |= {"starts": str(self.starts)}
-        if self.first_score is not None:
-            facts |= {"first score": f"{self.first_score:.{SCORE_DIGITS}f}"}
         return facts
-
-    @property
-    def from_first_start(self) -> float:
-        """The score that decides whether there is a second start."""
-        return self.score if self.first_score is None else self.first_score
 
 
 def read_drawn(path: Path) -> Drawn | None:
@@ -137,9 +119,7 @@ def read_drawn(path: Path) -> Drawn | None:
         weights, by = facts.get("weights", ""), facts.get("version", "")
         made = Provenance(facts["model"], facts["preset"], steps, seed, posterior, (height, width), weights, by)
         index = int(facts["index"]) if "index" in facts else None
-        score, starts = _score(facts["score"]), int(facts.get("starts", 1))
-        first = _score(facts["first score"]) if "first score" in facts else None
-        return Drawn(path, facts["class"], score, made, index, facts.get("wnid") or None, starts, first)
+        return Drawn(path, facts["class"], _score(facts["score"]), made, index, facts.get("wnid") or None)
     except (KeyError, ValueError):
         return None
 
@@ -190,9 +170,9 @@ class Gallery:
     def draw(self, targets: Sequence[Target]) -> Iterator[Progress | Drawn]:
         """Make a picture of each target and write it into the folder.
 
-        Yields the progress, in steps of all batches together, and each picture once it is in its file; a picture that
-        is started again is yielded a second time. Raises `DeepInsideError` as `class_image` does, for targets whose
-        files would have the same name, and, before the first picture, for a folder that cannot be written.
+        Yields the progress, in steps of all batches together, and each picture once it is in its file. Raises
+        `DeepInsideError` as `class_image` does, for targets whose files would have the same name, and, before the first
+        picture, for a folder that cannot be written.
         """
         check_layers(self.classifier.fast, [target for target in targets if callable(target)])
         self._check_names(targets)
@@ -200,7 +180,6 @@ class Gallery:
         clear_leftovers(self.folder)
         made = self.provenance
         parts, steps = list(batches(targets)), made.steps
-        drawn: dict[Path, Drawn] = {}
         for number, part in enumerate(parts):
             there = self._there(part, made)
             if any(self.path(target) not in there for target in part):
@@ -210,11 +189,8 @@ class Gallery:
                         frames.append(last.images)
                     yield Progress("class images", number * steps + last.step, len(parts) * steps)
                 there |= self._write(part, last.images, frames, there, made)
-            drawn |= there
             yield Progress("class images", (number + 1) * steps, len(parts) * steps)
             yield from (there[self.path(target)] for target in part)
-        if self.settings.restart and adjusted(self.settings.preset, None, None).random:
-            yield from self._restart(targets, drawn, len(parts) * steps)
 
     def _check_names(self, targets: Sequence[Target]) -> None:
         names: dict[Path, str] = {}
@@ -258,42 +234,6 @@ class Gallery:
             written[path] = Drawn.of(self.classifier, target, path, score, made)
             write_picture(images[row], path, written[path].facts)
         return written
-
-    def _restart(self, targets: Sequence[Target], drawn: Mapping[Path, Drawn], done: int) -> Iterator[Progress | Drawn]:
-        """A second start for the pictures whose score is far below the median; the better picture is kept.
-
-        A picture that an earlier run has started again is left alone, but takes part as it did there: all is decided by
-        the scores of the first starts, and batches stay the same.
-        """
-        enough = STUCK * median(each.from_first_start for each in drawn.values())
-        own = {target: drawn[self.path(target)] for target in targets}
-        stuck = [target for target, each in own.items() if each.from_first_start < enough] if enough > 0 else []
-        parts = [part for part in batches(stuck) if any(own[target].starts == 1 for target in part)] if stuck else []
-        steps = adjusted(self.settings.preset, self.settings.steps, None).steps
-        another = replace(self.settings, seed=self.settings.seed + ANOTHER)
-        total = done + steps * len(parts)
-        for number, part in enumerate(parts):
-            for last in _ascents(self.classifier, part, another):
-                yield Progress("class images", done + number * steps + last.step, total)
-            scores = final_scores(self.classifier, part, last.images)
-            better = [
-                _better(own[target], image, score)
-                for target, image, score in zip(part, last.images, scores, strict=True)
-                if own[target].starts == 1
-            ]
-            yield Progress("class images", done + (number + 1) * steps, total)
-            yield from better
-
-
-def _better(drawn: Drawn, image: Float[Tensor, "channels height width"], score: float) -> Drawn:
-    """Write the image in place of the picture if its score is higher; the file tells of two starts either way."""
-    tried = replace(drawn, starts=2, first_score=drawn.score)
-    if score > drawn.score:
-        tried = replace(tried, score=round(score, SCORE_DIGITS))
-    else:
-        image = torch.from_numpy(read(drawn.path).pixels / np.float32(255)).permute(2, 0, 1)
-    write_picture(image, tried.path, tried.facts)
-    return tried
 
 
 def check_layers(network: nn.Module, scores: Sequence[Score]) -> None:
@@ -373,15 +313,15 @@ def draw_facets(gallery: Gallery, targets: Sequence[Target], facets: int = 1) ->
     for number in range(facets):
         settings = replace(gallery.settings, seed=first + number)
         one = replace(gallery, settings=settings, tag=f"-seed-{settings.seed}" if facets > 1 else gallery.tag)
-        pictures: dict[Path, Drawn] = {}  # a picture that is drawn again keeps its position
+        pictures: list[Drawn] = []
         for event in one.draw(targets):
             if isinstance(event, Progress):
                 what = f"{number * len(targets) + len(pictures)} of {facets * len(targets)} pictures"
                 yield Progress(what, number * event.total + event.done, facets * event.total)
             else:
-                pictures[event.path] = event
+                pictures.append(event)
                 yield event
-        by_seed.append(list(pictures.values()))
+        by_seed.append(pictures)
     side_by_side = tuple(drawn for same in zip(*by_seed, strict=True) for drawn in same)
     yield Sheet(save_png(sheet(side_by_side), gallery.folder / SHEET), side_by_side)
 

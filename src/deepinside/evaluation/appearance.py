@@ -86,7 +86,7 @@ def grain(picture: Pixels) -> float:
 def contrast(picture: Pixels) -> float:
     """The standard deviation of a picture's luminance.
 
-    >>> contrast(np.tile([[[0.0]], [[1.0]]], (16, 32, 3)))
+    >>> round(contrast(np.tile([[[0.0]], [[1.0]]], (16, 32, 3))), 6)
     0.5
     """
     return float(luminance(picture).std())

@@ -50,15 +50,20 @@ class Recognition:
     top5: Estimate
 
 
-def spread(count: int, classes: int) -> list[int]:
-    """The indices of `count` classes, evenly spread over all. Raises `DeepInsideError` where there are not so many.
+def spread(count: int, classes: int, first: int = 0) -> list[int]:
+    """The indices of `count` classes, evenly spread over all from the first on.
 
-    >>> spread(4, 1000)
-    [0, 250, 500, 750]
+    Raises `DeepInsideError` where there are not so many, and for a first one beyond the step from one to the next.
+
+    >>> spread(4, 1000), spread(4, 1000, first=7)
+    ([0, 250, 500, 750], [7, 257, 507, 757])
     """
     if not 1 <= count <= classes:
         raise DeepInsideError(f"expected between 1 and {classes} classes, as many as the model has, got {count}")
-    return [number * classes // count for number in range(count)]
+    step = classes // count
+    if not 0 <= first < step:
+        raise DeepInsideError(f"expected a first class from 0 to {step - 1}, for {count} of {classes}, got {first}")
+    return [number * classes // count + first for number in range(count)]
 
 
 def recognize(judge: Classifier, pictures: Sequence[Path], classes: Sequence[int]) -> list[int]:
@@ -121,8 +126,7 @@ def drawn_by(
     """Make the pictures of one method in `folder/method`; those of an earlier run with the same settings are kept."""
     if method == LUCENT:
         return drawn_by_lucent(model, classes, folder / LUCENT, settings)
-    own = replace(settings, preset=method, restart=True)
-    return Gallery(model, folder / method, own, resume=True).draw(classes)
+    return Gallery(model, folder / method, replace(settings, preset=method), resume=True).draw(classes)
 
 
 def check_methods(methods: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -160,15 +164,15 @@ def judged(
     """
     with TemporaryDirectory() as passing:
         for method in methods:
-            pictures: dict[Path, Drawn] = {}  # in the order of the classes, also if a picture is drawn again
+            pictures: list[Path] = []
             for event in drawn_by(method, model, classes, folder or Path(passing), settings):
                 if isinstance(event, Progress):
                     yield replace(event, what=method)
                 else:
-                    pictures[event.path] = event
+                    pictures.append(event.path)
             for judge in by_family(model, judges):
-                yield recognition(method, judge.name, family(judge), recognize(judge, list(pictures), classes))
-            yield appearance(method, pictures_in(list(pictures), model.size))
+                yield recognition(method, judge.name, family(judge), recognize(judge, pictures, classes))
+            yield appearance(method, pictures_in(pictures, model.size))
 
 
 def by_family(model: Classifier, judges: Sequence[Classifier]) -> list[Classifier]:
