@@ -4,6 +4,7 @@ import json
 
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from deepinside import Classifier, DeepInsideError
 from deepinside.class_images.gallery import Settings, read_drawn
@@ -142,6 +143,16 @@ def test_judges_with_other_classes_are_refused():
     with pytest.raises(DeepInsideError, match="class names"):
         classes_of_all(Classifier(Tones(), name="bare"), [])
     assert classes_of_all(painter(), [painter("judge", 5)]) == 6
+
+
+def test_the_table_fits_80_columns_and_shows_every_figure(capsys):
+    names = [("lite0", "EfficientNet"), ("a/long/way/to/vit_tiny.py:make", "VisionTransformer")]
+    rows = [Recognition(method, *name, 200, wilson(200, 200), wilson(33, 200)) for method in "ab" for name in names]
+    Console(width=80).print(table("lite0", rows))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum("100.0 (98 to 100)   16.5 (12 to 22)" in line for line in lines) == 4
+    assert sum("VisionTransformer   vit_tiny.py:make " in line for line in lines) == 2
 
 
 def test_json_keeps_intervals():

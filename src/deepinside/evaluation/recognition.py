@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -195,20 +196,22 @@ def classes_of_all(model: Classifier, judges: Sequence[Classifier]) -> int:
 
 
 def table(model: str, rows: Sequence[Recognition]) -> Table:
-    """One row per method and judge."""
+    """The judges of each method, one below the other, in 80 columns."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     count = rows[0].n if rows else 0
     heading = literal(f"class images of {model}, {count} classes")
     result = Table(title=heading, title_justify="left", box=SIMPLE_HEAD)
-    for title in ("method", "family", "judge"):
-        result.add_column(title, no_wrap=True)
+    for title in ("method", "judge"):
+        result.add_column(title, no_wrap=title == "method", overflow="fold")
     for title in ("top-1", "top-5"):
         result.add_column(title, justify="right", no_wrap=True)
-    for row in rows:
-        judge = f"{row.judge} (itself)" if row.judge == model else row.judge
-        result.add_row(row.method, literal(row.family), literal(judge), _percent(row.top1), _percent(row.top5))
+    for method, own in groupby(rows, key=lambda row: row.method):
+        result.add_row(method, "", "", "")
+        for row in own:
+            judge = f"{row.judge} (itself)" if row.judge == model else Path(row.judge).name
+            result.add_row(literal(f"  {row.family}"), literal(judge), _percent(row.top1), _percent(row.top5))
     return result
 
 
@@ -252,4 +255,4 @@ def write_json(model: str, rows: Sequence[Recognition], looks: Sequence[Appearan
 
 
 def _percent(figure: Estimate) -> str:
-    return f"{100 * figure.value:.1f} ({100 * figure.low:.1f} to {100 * figure.high:.1f})"
+    return f"{100 * figure.value:.1f} ({100 * figure.low:.0f} to {100 * figure.high:.0f})"
