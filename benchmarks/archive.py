@@ -12,7 +12,6 @@ own, `deepinside run`, and takes whatever model `--model` names.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import signal
@@ -101,26 +100,28 @@ def engines(asked: argparse.Namespace, folder: Path) -> None:
 
 
 def kill(asked: argparse.Namespace, folder: Path) -> None:
-    """Kill a run at random moments until it is done, and compare it with one that nobody has touched."""
+    """Kill a run at random moments, finish it, and compare it with one that nobody has touched.
+
+    A run that ends before its moment comes is compared, and followed by another.
+    """
     photos = linked(folder / "photos", asked.photos, asked.count)
     options = ["--model", asked.model, "--engine", asked.engine]
     seconds, *_ = measured(command(photos, folder / "whole", options))
-    draw, ends = random.Random(asked.seed), []
-    for number in range(asked.times):
-        child = subprocess.Popen(command(photos, folder / "killed", options), stderr=subprocess.PIPE)
+    whole, draw = rows_in(folder / "whole"), random.Random(asked.seed)
+    kills, runs = 0, 0
+    while kills < asked.times:
+        out = folder / f"killed-{runs}"
+        child = subprocess.Popen(command(photos, out, options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             child.communicate(timeout=draw.uniform(0.1, seconds))
+            runs += 1
         except subprocess.TimeoutExpired:
-            child.send_signal(signal.SIGKILL if number % 2 else signal.SIGTERM)
+            child.send_signal(signal.SIGKILL if kills % 2 else signal.SIGTERM)
             child.communicate()
-        ends.append(child.returncode)
-    measured(command(photos, folder / "killed", options))
-    whole, killed = (rows_in(folder / name) for name in ("whole", "killed"))
-    same = sum(whole[key] == killed.get(key) for key in whole)
-    ended = {str(code): ends.count(code) for code in sorted(set(ends))}
-    print(
-        f"{asked.engine}: ended {json.dumps(ended)}; {len(whole)} rows, {len(killed)} after the kills, {same} the same"
-    )
+            kills += 1
+    measured(command(photos, folder / f"killed-{runs}", options))
+    same = [rows_in(folder / f"killed-{number}") == whole for number in range(runs + 1)]
+    print(f"{asked.engine}: {kills} kills of {len(same)} runs; {sum(same)} have the same {len(whole)} rows")
 
 
 def names(asked: argparse.Namespace, folder: Path) -> None:
