@@ -79,19 +79,15 @@ def scale(asked: argparse.Namespace, folder: Path) -> None:
 def engines(asked: argparse.Namespace, folder: Path) -> None:
     few, many = (linked(folder / f"photos-{count}", asked.photos, count) for count in (4, asked.count))
     ways = {"local": [], **{f"ray, {n}": ["--engine", "ray", "--workers", str(n)] for n in asked.workers}}
+    likeliest = ["--model", asked.model, "--min-probability", "1"]  # one class a photo, as in the loop
     for turn in range(asked.rounds):
         loop = float(subprocess.check_output([sys.executable, "-c", LOOP, str(many), asked.model], text=True))
         print(f"loop over explain: {asked.count / loop:.2f} a second", flush=True)
         for name, options in ways.items():
-            options = [
-                *options,
-                "--model",
-                asked.model,
-                "--min-probability",
-                "1",
-            ]  # the likeliest class, as in the loop
-            start = measured(command(few, folder / f"few-{name}-{turn}", options))[0]
-            whole = measured(command(many, folder / f"many-{name}-{turn}", options))[0]
+            start, whole = (
+                measured(command(photos, folder / f"{photos.name}-{name}-{turn}", [*likeliest, *options]))[0]
+                for photos in (few, many)
+            )
             rate = (asked.count - 4) / (whole - start)
             print(
                 f"{name}: {rate:.2f} a second, {rate * loop / asked.count:.2f} x the loop; 4 photos {start:.1f} s",

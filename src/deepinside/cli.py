@@ -320,11 +320,11 @@ def evaluate_class_images(
 ) -> None:
     """Whether networks that a class image was not made with recognize it."""
     from deepinside.class_images.gallery import Settings
+    from deepinside.core.images import find_photos
     from deepinside.core.terminal import print_table
-    from deepinside.evaluation.appearance import Appearance, appearance, photos_in, pictures_in
+    from deepinside.evaluation.appearance import Appearance, appearance, appearance_table, pictures_in
     from deepinside.evaluation.recognition import (
         Recognition,
-        appearance_table,
         check_methods,
         classes_of_all,
         judged,
@@ -342,7 +342,8 @@ def evaluate_class_images(
     judges = [loaded(groups.Network(name, device=network.device)) for name in judging.judge or ["lite1"]]
     classes = spread(judging.classes, classes_of_all(model, judges), judging.first)
     settings = Settings(steps=judging.steps, seed=judging.seed)
-    of_photos = [appearance("photos", pictures_in(photos_in(judging.photos), model.size))] if judging.photos else []
+    photos = dict(find_photos([judging.photos])) if judging.photos else {}
+    of_photos = [appearance("photos", pictures_in(photos, model.size))] if photos else []
     found = list(shown(judged(model, judges, methods, classes, settings, out)))
     rows = [each for each in found if isinstance(each, Recognition)]
     looks = [*(each for each in found if isinstance(each, Appearance)), *of_photos]

@@ -9,10 +9,9 @@ from rich.console import Console
 from deepinside import Classifier, DeepInsideError
 from deepinside.class_images.gallery import Settings, read_drawn
 from deepinside.core.progress import Progress
-from deepinside.evaluation.appearance import Appearance
+from deepinside.evaluation.appearance import Appearance, appearance_table
 from deepinside.evaluation.recognition import (
     Recognition,
-    appearance_table,
     as_json,
     by_family,
     check_methods,

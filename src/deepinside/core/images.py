@@ -44,6 +44,8 @@ __all__ = ["Photo", "as_photo", "find_photos", "pixel_count", "read", "read_byte
 # A photo much larger than its view is first reduced by a whole factor, to no less than this multiple of the view.
 REDUCING_GAP = 3.0
 
+LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in gray (ITU-R BT.601)
+
 MOST_LIKELY_SIDE = 16  # a photo is at least so wide and high, if its channels may have been put in another place
 
 

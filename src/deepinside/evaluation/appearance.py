@@ -6,21 +6,24 @@ are: all are means over a picture's pixels, so that their order of magnitude can
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image, ImageOps
 
 from deepinside.core.errors import DeepInsideError
-from deepinside.core.images import find_photos, read
+from deepinside.core.geometry import Frame
+from deepinside.core.images import LUMA, read, view
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 Pixels = Float[np.ndarray, "height width 3"]
 
-LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue (Rec. 601)
 NYQUIST = 0.5  # cycles a pixel
 FINE = NYQUIST / 4  # from here on, detail is grain: structure of less than eight pixels
 
@@ -52,16 +55,12 @@ def appearance(of: str, pictures: Iterable[Pixels]) -> Appearance:
     return Appearance(of, len(figures), *(median(values) for values in zip(*figures, strict=True)))
 
 
-def pictures_in(files: Sequence[Path], size: tuple[int, int]) -> Iterable[Pixels]:
+def pictures_in(files: Iterable[Path], size: tuple[int, int]) -> Iterator[Pixels]:
     """The middle of each file's picture, as large as fits, at (height, width); one of that size stays as it is."""
-    for path in files:
-        fitted = ImageOps.fit(read(path).image.convert("RGB"), size[::-1], Image.Resampling.BICUBIC)
-        yield np.asarray(fitted, dtype=np.float64) / 255
-
-
-def photos_in(folder: Path) -> list[Path]:
-    """The photos below a folder. Raises `DeepInsideError` where there are none."""
-    return [path for path, _ in find_photos([folder])]
+    height, width = size
+    for photo in map(read, files):
+        frame = Frame.center(photo.width, photo.height, width=width, height=height)
+        yield view(photo, frame)[0].permute(1, 2, 0).double().numpy()
 
 
 def grain(picture: Pixels) -> float:
@@ -107,4 +106,18 @@ def colorfulness(picture: Pixels) -> float:
 
 def luminance(picture: Pixels) -> Float[np.ndarray, "height width"]:
     """The weighted sum of red, green and blue, in [0, 1]."""
-    return np.asarray(picture @ np.array(LUMINANCE))
+    return np.asarray(picture @ np.array(LUMA))
+
+
+def appearance_table(rows: Sequence[Appearance]) -> Table:
+    """One row for the pictures of each method, and for photos."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    result = Table(title="how they look: medians", title_justify="left", box=SIMPLE_HEAD)
+    result.add_column("pictures", no_wrap=True)
+    for title in ("n", "grain", "contrast", "colorfulness"):
+        result.add_column(title, justify="right", no_wrap=True)
+    for row in rows:
+        result.add_row(row.of, str(row.n), *(f"{value:.3f}" for value in (row.grain, row.contrast, row.colorfulness)))
+    return result

@@ -215,20 +215,6 @@ def table(model: str, rows: Sequence[Recognition]) -> Table:
     return result
 
 
-def appearance_table(rows: Sequence[Appearance]) -> Table:
-    """One row for the pictures of each method, and for photos."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    result = Table(title="how they look: medians", title_justify="left", box=SIMPLE_HEAD)
-    result.add_column("pictures", no_wrap=True)
-    for title in ("n", "grain", "contrast", "colorfulness"):
-        result.add_column(title, justify="right", no_wrap=True)
-    for row in rows:
-        result.add_row(row.of, str(row.n), *(f"{value:.3f}" for value in (row.grain, row.contrast, row.colorfulness)))
-    return result
-
-
 def as_json(model: str, rows: Sequence[Recognition], looks: Sequence[Appearance] = ()) -> dict[str, object]:
     """The figures as fractions: `methods` -> method -> judge -> `top1` and `top5`, each with its interval.
 

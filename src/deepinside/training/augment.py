@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from deepinside.core.images import LUMA
+
 DRAWS = 16  # random numbers per image; `augment` lists what each decides
-LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in gray (ITU-R BT.601)
 
 
 @dataclass(frozen=True)
