@@ -70,7 +70,8 @@ def measured(arguments: list[str]) -> tuple[float, float, str]:
 def scale(asked: argparse.Namespace, folder: Path) -> None:
     for count in asked.counts:
         photos = linked(folder / f"photos-{count}", asked.photos, count)
-        seconds, memory, told = measured(command(photos, folder / f"run-{count}", ["--model", asked.model]))
+        options = ["--model", asked.model, "--min-probability", str(asked.min_probability)]
+        seconds, memory, told = measured(command(photos, folder / f"run-{count}", options))
         print(
             f"{count:>8,} photos  {count / seconds:6.2f} a second  {memory:6.0f} MB  {told.splitlines()[0]}", flush=True
         )
@@ -147,6 +148,7 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="+", default=[1000, 10_000])
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--min-probability", type=float, default=0.1, help="of `scale`; 1 takes one class a photo")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--engine", default="local")
     parser.add_argument("--times", type=int, default=20)

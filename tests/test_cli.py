@@ -161,6 +161,17 @@ def test_class_image_draws_the_classes_and_neurons_asked_for(deepinside, tmp_pat
         assert (lemon.text["class"], lemon.text["model"], lemon.text["steps"]) == ("lemon", "lite0", "2")
 
 
+def test_class_image_is_like_photos_and_by_several_networks(deepinside, photos, tmp_path):
+    arguments = ("Egyptian cat", "--like", photos, "--with", "lite1", "--steps", 2, "--out", tmp_path)
+    status, _, err = deepinside("class-image", *arguments)
+    assert (status, err) == (0, "")
+    with Image.open(tmp_path / "0285-egyptian-cat.png") as cat:
+        assert cat.text["model"] == "lite0 + lite1"
+        assert re.fullmatch("[0-9a-f]{16}", cat.text["like"])
+    with Image.open(tmp_path / "class-images.png") as sheet:
+        assert sheet.width > 2 * 224, "a photo stands beside the picture"
+
+
 def test_evaluate_class_images_prints_the_tables_and_writes_json(deepinside, photos, tmp_path):
     arguments = ("--classes", 2, "--steps", 1, "--preset", "paper", "--photos", photos, "--json", tmp_path / "out.json")
     status, out, err = deepinside("evaluate-class-images", *arguments)

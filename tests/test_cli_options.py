@@ -127,7 +127,7 @@ def test_training_options_make_a_setup():
 
 def test_defaults_of_the_command_are_those_of_the_library():
     """They stand twice where the library's may not be imported for a help text, and are the same."""
-    from deepinside.class_images.gallery import Settings
+    from deepinside.class_images.drawn import Settings
     from deepinside.training.recipe import PAPER
     from deepinside.training.train import Resources, Setup
 
@@ -164,7 +164,7 @@ def test_options_load_nothing_heavy():
 
 def test_what_a_shell_completes_is_what_the_library_knows():
     from deepinside.archive.run import LEAST
-    from deepinside.class_images import ascent, gallery
+    from deepinside.class_images import gallery, recipes
     from deepinside.explanations import explain, export, presets
     from deepinside.gradients import rectifiers
     from deepinside.networks.sources import listings
@@ -175,7 +175,7 @@ def test_what_a_shell_completes_is_what_the_library_knows():
     assert set(cli_options.RULES) == set(rectifiers.RULES)
     assert set(cli_options.FORMATS) == set(export.FORMATS)
     assert inspect.signature(COMMANDS["run"]).parameters["min_probability"].default == LEAST
-    assert set(cli_options.CLASS_IMAGES) == set(ascent.PRESETS)
+    assert set(cli_options.CLASS_IMAGES) == set(recipes.PRESETS)
     assert set(cli_options.ANIMATIONS) == set(gallery.ANIMATIONS)
     assert set(cli_options.RECIPES) == set(RECIPES)
     known = [line.spec for line in listings()]

@@ -21,7 +21,7 @@ from deepinside.cli_archive import COMMANDS as ARCHIVE_COMMANDS
 from deepinside.cli_archive import judged_of_run
 from deepinside.cli_files import beside, kind_of
 from deepinside.cli_options import OUT, RUN, JsonFile, OptionalOut, Out, Photos, among, listed, options
-from deepinside.cli_shell import Tally, classes_of, loaded, progress, ready, shown, tell, tell_glyphs
+from deepinside.cli_shell import Tally, classes_of, loaded, loaded_beside, progress, ready, shown, tell, tell_glyphs
 from deepinside.cli_streams import Ended, StandardOutputError, complain, ended_by, remark, say, say_json, speaking
 from deepinside.core.errors import DeepInsideError, check_writable, check_writable_folder
 
@@ -291,15 +291,22 @@ def class_image(
     ] = None,
 ) -> None:
     """What a class looks like to the network: images that raise its score, and a sheet of them."""
-    from deepinside.class_images.gallery import Drawn, Gallery, chosen, draw_facets
+    from deepinside.class_images.drawn import Drawn
+    from deepinside.class_images.gallery import Gallery, chosen, draw_facets
     from deepinside.gradients.targets import read_neuron
 
     check_writable_folder(files.out)
     classifier = loaded(network)
     named: list[Target] = [*(classes_of(classifier, classes) or []), *map(read_neuron, files.neuron or [])]
     targets = chosen(classifier, named, every=files.gallery)
-    settings = made.settings()
-    gallery = Gallery(classifier, files.out, settings, resume=files.gallery, animate=files.animate)
+    gallery = Gallery(
+        classifier,
+        files.out,
+        made.settings(),
+        resume=files.gallery,
+        animate=files.animate,
+        others=tuple(loaded_beside(network, made.others)),
+    )
     for event in shown(draw_facets(gallery, targets, files.facets)):
         if isinstance(event, Drawn):
             say(f"  {event.score:>9.4f}  {event.name:<32} -> {event.path}")
@@ -319,7 +326,7 @@ def evaluate_class_images(
     json_file: JsonFile = None,
 ) -> None:
     """Whether networks that a class image was not made with recognize it."""
-    from deepinside.class_images.gallery import Settings
+    from deepinside.class_images.drawn import Settings
     from deepinside.core.images import find_photos
     from deepinside.core.terminal import print_table
     from deepinside.evaluation.appearance import Appearance, appearance, appearance_table, pictures_in
@@ -333,25 +340,27 @@ def evaluate_class_images(
         write_json,
     )
 
-    methods, notes = check_methods(judging.methods)
+    methods, notes = check_methods(judging.methods, one_maker=not judging.others)
     if out:
         check_writable_folder(out)
     if json_file:
         check_writable(json_file)
     model = loaded(network)
-    judges = [loaded(groups.Network(name, device=network.device)) for name in judging.judge or ["lite1"]]
-    classes = spread(judging.classes, classes_of_all(model, judges), judging.first)
+    makers = [model, *loaded_beside(network, judging.others)]
+    judges = loaded_beside(network, judging.judge or ["lite1"])
+    classes = spread(judging.classes, classes_of_all(model, [*makers, *judges]), judging.first)
     settings = Settings(steps=judging.steps, seed=judging.seed)
     photos = dict(find_photos([judging.photos])) if judging.photos else {}
     of_photos = [appearance("photos", pictures_in(photos, model.size))] if photos else []
-    found = list(shown(judged(model, judges, methods, classes, settings, out)))
+    found = list(shown(judged(makers, judges, methods, classes, settings, out)))
     rows = [each for each in found if isinstance(each, Recognition)]
     looks = [*(each for each in found if isinstance(each, Appearance)), *of_photos]
-    print_table(table(model.name, rows))
+    names = [maker.name for maker in makers]
+    print_table(table(names, rows))
     say("In percent of the classes, with 95% intervals, after rounding to 8-bit PNG.", *notes)
     print_table(appearance_table(looks))
     if json_file:
-        tell(write_json(model.name, rows, looks, json_file))
+        tell(write_json(names, rows, looks, json_file))
 
 
 @app.command()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     from deepinside.archive.run import Engine as Answering
-    from deepinside.class_images.gallery import Settings
+    from deepinside.class_images.drawn import Settings
     from deepinside.evaluation.localization import Judging as Asked
     from deepinside.evaluation.results import Evaluation
     from deepinside.networks.classifier import Classifier
@@ -299,6 +299,18 @@ class Reports:
             yield sheets.save(cases_sheet(evaluation, next(iter(evaluation.rows))), self.sheet)
 
 
+Others = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="MODEL",
+        help="A network to which an image has to show its class as well; may be repeated.",
+        show_default=False,
+        autocompletion=among(MODELS),
+    ),
+]
+
+
 @dataclass(frozen=True)
 class ClassImages:
     """How class images are made."""
@@ -309,12 +321,19 @@ class ClassImages:
     steps: Annotated[int | None, typer.Option(min=1, help="Of gradient ascent.", show_default="the preset's")] = None
     seed: Annotated[int, typer.Option(help="Another seed shows other facets of a class.")] = 0
     posterior: Annotated[bool, typer.Option("--posterior", help="Raise the posterior in place of the score.")] = False
+    like: Annotated[
+        Path | None,
+        typer.Option(metavar="PHOTOS", help="Show what the network sees in these photos, a folder or one of them."),
+    ] = None
+    others: Others = None
 
     def settings(self) -> Settings:
-        """The same for a gallery."""
-        from deepinside.class_images.gallery import Settings
+        """The same for a gallery. Raises `DeepInsideError` for a folder without photos."""
+        from deepinside.class_images.drawn import Settings
+        from deepinside.core.images import find_photos
 
-        return Settings(self.preset, self.steps, self.seed, self.posterior or None)
+        photos = tuple(path for path, _ in find_photos([self.like])) if self.like else ()
+        return Settings(self.preset, self.steps, self.seed, self.posterior or None, photos)
 
 
 @dataclass(frozen=True)
@@ -354,6 +373,7 @@ class Recognition:
     preset: Annotated[str, typer.Option(help="Whose images, separated by commas.")] = "canonical,paper,lucent"
     steps: Annotated[int | None, typer.Option(min=1, help="Of gradient ascent.", show_default="each preset's")] = None
     seed: Annotated[int, typer.Option(help="Of the ascent.")] = 0
+    others: Others = None
     photos: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Photos to hold grain and colors of the images against.")
     ] = None

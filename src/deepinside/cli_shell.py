@@ -88,6 +88,11 @@ def loaded(network: groups.Network) -> Classifier:
     return classifier
 
 
+def loaded_beside(network: groups.Network, names: Sequence[str] | None) -> list[Classifier]:
+    """Further classifiers of a command, on the device of its own."""
+    return [loaded(groups.Network(name, device=network.device)) for name in names or ()]
+
+
 def ready(
     network: groups.Network,
     classes: Sequence[str] | None = None,

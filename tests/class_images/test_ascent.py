@@ -10,21 +10,11 @@ import torch
 from torch import Generator, nn
 
 from deepinside import Classifier, DeepInsideError
-from deepinside.class_images.ascent import (
-    CANONICAL,
-    PAPER,
-    PAPER_LAMBDA,
-    Objective,
-    ascend,
-    batches,
-    class_image,
-    climb,
-    mean_color,
-    score_of,
-)
-from deepinside.class_images.parametrize import Fourier
-from deepinside.class_images.regularizers import l2, total_variation
-from deepinside.class_images.transforms import Crop, Noise, RandomView, Recolor, Rotation, apply_transforms
+from deepinside.class_images.ascent import ascend, class_image, mean_color
+from deepinside.class_images.likeness import Likeness
+from deepinside.class_images.objectives import batches
+from deepinside.class_images.recipes import PAPER, PAPER_LAMBDA
+from deepinside.class_images.regularizers import total_variation
 from deepinside.gradients.private import borrowed
 from deepinside.gradients.targets import At, Neuron
 from helpers import state_of
@@ -68,29 +58,6 @@ def test_of_a_declared_mean_image_its_average_color_counts():
     image = torch.rand(3, 6, 6, generator=Generator().manual_seed(0))
     classifier = Classifier(linear(), size=6, mean=image, std=(0.5, 0.5, 0.5))
     assert mean_color(classifier.network, None) == pytest.approx(image.mean((1, 2)).tolist())
-
-
-def test_climb_is_the_gradient_by_finite_differences(small_network):
-    canvas = Fourier((8, 8), decay=1.5)
-    values = canvas.start(Generator().manual_seed(1)).double().repeat(2, 1, 1, 1, 1) * 30
-    views = (RandomView((Crop(0.5, 1.2, 0.2, 0.1), Rotation(10)), sizes=((9, 7),)), Recolor(0.2, 0.1), Noise(0.02))
-    penalties = ((0.3, lambda images, mean: l2(images, mean[0])), (0.2, lambda images, mean: total_variation(images)))
-    wanted = Objective(score_of([1, 4], (6, 6)), penalties, GREY)
-
-    def both(at):
-        with borrowed(small_network, torch.rand(1, 3, 8, 8, dtype=torch.float64)) as private:
-            return climb(private, canvas, at, wanted, views, Generator().manual_seed(5))
-
-    def objective(at):
-        images = canvas(at)
-        return both(at)[0].sum() - sum(weight * penalty(images, GREY).sum() for weight, penalty in penalties)
-
-    _, gradient = both(values)
-    torch.manual_seed(3)
-    for _ in range(5):
-        step = torch.randn_like(values) * 1e-5
-        change = (objective(values + step) - objective(values - step)) / 2
-        assert float(change) == pytest.approx(float((gradient * step).sum()), rel=1e-4)
 
 
 def test_canonical_raises_the_score(network):
@@ -161,12 +128,6 @@ def test_progress_counts_every_step_and_ends_with_the_picture(network):
         (1, 4, False), (2, 4, False), (3, 4, False), (4, 4, True),
     ]  # fmt: skip
     assert torch.equal(went[-1].images, class_image(network, 1, size=8, steps=4, mean=GREY))
-
-
-def test_canonical_sees_coarse_views_first():
-    coarse, fine = (CANONICAL.transforms((224, 224), progress)[0].sizes for progress in (0.0, 0.9))
-    assert max(coarse) < min(fine)
-    assert (224, 224) in fine
 
 
 def test_steps_grow_at_first_and_shrink_to_nothing_at_last(network):
@@ -246,13 +207,6 @@ def test_a_batch_of_several_layers_is_refused(network):
         next(ascend(network, [1, Neuron("5", 0)], size=8, mean=GREY))
 
 
-def test_views_are_drawn_anew_at_each_step():
-    generator = Generator().manual_seed(0)
-    images = torch.rand(1, 3, 16, 16)
-    one, two = (apply_transforms(images, CANONICAL.transforms((16, 16), 0.0)[1:], generator) for _ in range(2))
-    assert not torch.equal(one, two)
-
-
 @pytest.mark.parametrize("preset", ["paper", "canonical"])
 @pytest.mark.parametrize("channels", [1, 5])
 def test_networks_of_other_channels_have_images_of_those(preset, channels):
@@ -299,3 +253,43 @@ def test_the_posterior_is_by_the_networks_own_link(classes, probabilities, link)
     if probabilities is None:
         alone = class_image(network, 0, preset="paper", steps=3, posterior=True, size=6, mean=(0.0, 0.0, 0.0))
         assert not torch.equal(alone, torch.zeros_like(alone))
+
+
+def test_several_networks_share_a_picture(network):
+    torch.manual_seed(1)
+    other = linear(classes=5, size=8)
+    together = class_image([network, other], [1, 3], size=8, steps=40, mean=GREY)
+    alone = class_image(network, [1, 3], size=8, steps=40, mean=GREY)
+    with torch.no_grad():
+        assert (other(together) > other(alone))[[0, 1], [1, 3]].all(), "the second network's score counts as well"
+    assert torch.equal(
+        class_image([network], 1, size=8, steps=3, mean=GREY), class_image(network, 1, size=8, steps=3, mean=GREY)
+    )
+    with pytest.raises(DeepInsideError, match="at least one network"):
+        class_image([], 1, size=8)
+    with pytest.raises(DeepInsideError, match="several networks"):
+        class_image([network, other], Neuron("5", 1), size=8, mean=GREY)
+
+
+def test_sizes_that_one_of_several_networks_does_not_take_are_left_out(network):
+    fixed = linear(classes=5, size=8)  # of 8 x 8 pixels only, while canonical views are of 5 to 9
+    assert class_image([network, fixed], 1, size=8, steps=3, mean=GREY).shape == (1, 3, 8, 8)
+
+
+def test_photos_draw_a_picture_to_their_features(network):
+    classifier = Classifier(network, size=16, labels=list("abcde"), mean=GREY)
+    draw = Generator().manual_seed(0)
+    photos = [torch.rand(3, 1, 1, generator=draw) * torch.rand(1, 16, 16, generator=draw) for _ in range(3)]
+    liked, plain = (class_image(classifier, ["b", "d"], steps=60, like=like) for like in (photos, ()))
+    with borrowed(network, plain) as private:
+        likeness = Likeness.to(private, ["0"], [torch.stack(photos)] * 2, ())
+        apart = [likeness.distance([private[0](images)], (16, 16)) for images in (liked, plain)]
+    assert (apart[0] < apart[1]).all()
+
+
+def test_photos_need_a_classifier_and_a_layer_with_a_grid(network):
+    photo = torch.rand(3, 8, 8)
+    with pytest.raises(DeepInsideError, match="expected a classifier"):
+        class_image(network, 1, size=8, mean=GREY, like=[photo])
+    with pytest.raises(DeepInsideError, match="layer that has a grid"):
+        class_image(Classifier(linear(size=8), size=8, mean=GREY), 1, like=[photo])

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,23 +10,21 @@ from PIL import Image
 from torch import nn
 
 from deepinside import Classifier, DeepInsideError
-from deepinside.class_images.ascent import CHUNK, class_image
+from deepinside.class_images.ascent import class_image
+from deepinside.class_images.drawn import Drawn, Provenance, Settings, read_drawn
 from deepinside.class_images.gallery import (
     FIGURE_1,
-    Drawn,
     Gallery,
-    Provenance,
-    Settings,
     Sheet,
     chosen,
     draw_facets,
     every_class,
     figure_1,
     final_scores,
-    read_drawn,
-    stem,
 )
+from deepinside.class_images.objectives import CHUNK
 from deepinside.class_images.picture_files import read_facts, write_picture
+from deepinside.class_images.references import best_photos
 from deepinside.core.escape import terminal
 from deepinside.core.images import read
 from deepinside.core.labels import Labels
@@ -45,6 +42,15 @@ def classifier():
         nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, len(NAMES))
     )
     return Classifier(network.eval(), labels=NAMES, size=(10, 12), name="small")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    draw = np.random.default_rng(0)
+    paths = [tmp_path / f"photo-{number}.png" for number in range(3)]
+    for number, path in enumerate(paths):
+        Image.fromarray(draw.integers(0, 80 + 80 * number, (20, 24, 3), dtype=np.uint8)).save(path)
+    return paths
 
 
 def run(classifier, targets, folder, settings=QUICK, **how):
@@ -76,17 +82,6 @@ def test_a_picture_says_how_it_was_made(classifier, tmp_path):
     assert neuron.path == tmp_path / "model-0-2.png"
     assert (neuron.name, neuron.index, neuron.wnid) == ("model.0:2", None, None)
     assert read_drawn(neuron.path) == neuron
-
-
-@pytest.mark.parametrize("drawn", [
-    Drawn(Path("a.png"), "北京犬", -12.3401, Provenance("m", "paper", 9, -3, True, (7, 9)), 154, "n02086079"),
-    Drawn(Path("a.png"), "x", 2.5, Provenance("m", "p", 9, 3, True, (7, 9), "12ab", "0.1")),
-    Drawn(Path("a.png"), "conv:3@1,2", 0.0, Provenance("timm:x", "canonical", 150, 0, False, (224, 448))),
-])  # fmt: skip
-def test_values_survive_their_file(tmp_path, drawn):
-    there = replace(drawn, path=tmp_path / drawn.path)
-    write_picture(torch.rand(3, 7, 9), there.path, there.facts)
-    assert read_drawn(there.path) == there
 
 
 @pytest.mark.parametrize("spoil", [
@@ -164,7 +159,7 @@ def test_resume_does_not_take_pictures_of_another_name_or_version(classifier, tm
     (tmp_path / "0000-kind-0.png").replace(tmp_path / "0001-kind-1.png")
     (drawn,) = run(classifier, [1], tmp_path, resume=True)
     assert (drawn.name, read_drawn(drawn.path).name) == ("kind 1", "kind 1")
-    monkeypatch.setattr("deepinside.class_images.gallery.version", lambda _: "99.0")
+    monkeypatch.setattr("deepinside.class_images.drawn.version", lambda _: "99.0")
     (again,) = run(classifier, [1], tmp_path, resume=True)
     assert again.provenance.version == "99.0"
 
@@ -198,7 +193,7 @@ def test_targets_whose_files_would_have_one_name_are_refused(classifier, tmp_pat
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_the_first_step(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr("deepinside.class_images.gallery._ascents", lambda *_: pytest.fail("too late"))
+    monkeypatch.setattr("deepinside.class_images.gallery.ascend", lambda *_, **__: pytest.fail("too late"))
     (tmp_path / "file").write_text("")
     with pytest.raises(DeepInsideError, match="expected a folder to write into"):
         run(classifier, [0], tmp_path / "file")
@@ -284,11 +279,6 @@ def test_classes_without_names_have_no_gallery():
         every_class(Classifier(nn.Identity(), name="nameless"))
 
 
-def test_stems_are_safe_file_names():
-    classifier = Classifier(nn.Identity(), labels=Labels.of(["jack-o'-lantern", "..", "Café/bar"]))
-    assert [stem(classifier, index) for index in range(3)] == ["0000-jack-o-lantern", "0001", "0002-caf-bar"]
-
-
 @pytest.mark.parametrize("channels", [1, 5])
 def test_networks_of_other_channels_have_pictures_in_gray_or_of_the_first_three(tmp_path, channels):
     torch.manual_seed(0)
@@ -298,3 +288,64 @@ def test_networks_of_other_channels_have_pictures_in_gray_or_of_the_first_three(
     made = class_image(classifier, 2, steps=3)[0]
     expected = (made[:3] if channels == 5 else made.expand(3, -1, -1)).permute(1, 2, 0).numpy() * 255
     assert np.abs(read(drawn.path).pixels - expected).max() <= 0.51
+
+
+def test_pictures_are_drawn_to_the_photos_with_the_highest_scores(classifier, photos, tmp_path):
+    settings = replace(QUICK, like=tuple(photos))
+    targets = list(range(CHUNK + 1))  # two batches, the second of one picture
+    drawn = run(classifier, targets, tmp_path / "like", settings)
+    alone = class_image(classifier, targets, steps=2, seed=5, like=photos)
+    for row, (picture, best) in enumerate(zip(drawn, best_photos(classifier, targets, photos), strict=True)):
+        assert list(picture.like) == best
+        shown = torch.from_numpy(np.array(read(picture.path).image)).permute(2, 0, 1) / 255
+        torch.testing.assert_close(shown, alone[row], atol=0.51 / 255, rtol=0)
+    (without,) = run(classifier, [0], tmp_path / "plain")
+    assert read(without.path).pixels.tobytes() != read(drawn[0].path).pixels.tobytes()
+    assert without.like == ()
+
+
+def test_resume_takes_pictures_of_the_same_photos_only(classifier, photos, tmp_path):
+    settings = replace(QUICK, like=tuple(photos))
+    (first,) = run(classifier, [0], tmp_path, settings)
+    time = first.path.stat().st_mtime_ns
+    (again,) = run(classifier, [0], tmp_path, settings, resume=True)
+    assert (again, first.path.stat().st_mtime_ns) == (first, time)
+    Image.new("RGB", (9, 9), "red").save(photos[0])
+    (other,) = run(classifier, [0], tmp_path, settings, resume=True)
+    assert other.provenance != first.provenance
+    (plain,) = run(classifier, [0], tmp_path, QUICK, resume=True)
+    assert (plain.provenance.like, read_facts(plain.path).get("like")) == ("", None)
+
+
+def test_a_sheet_shows_the_photos_beside_each_picture(classifier, photos, tmp_path):
+    Image.new("RGB", (30, 30), "red").save(photos[0])
+    settings = replace(QUICK, like=tuple(photos[:2]))
+    *_, last = draw_facets(Gallery(classifier, tmp_path, settings), [1, 0])
+    with Image.open(last.path) as sheet:
+        cell = sheet.width // 3
+        colors = [sheet.convert("RGB").getpixel((x * cell + cell // 2, cell // 2)) for x in (1, 2)]
+    assert (255, 0, 0) in colors, "the picture and two photos a row"
+
+
+def test_what_several_networks_do_not_share_is_told_before_the_first_step(classifier, tmp_path):
+    same, other = (Classifier(nn.Identity(), labels=names, name="other") for names in (NAMES, NAMES[::-1]))
+    with pytest.raises(DeepInsideError, match="a neuron or a score is that of one"):
+        run(classifier, [1, Neuron("model.0", 2)], tmp_path / "a", others=(same,))
+    with pytest.raises(DeepInsideError, match="other has others"):
+        run(classifier, [1], tmp_path / "b", others=(other,))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_networks_make_a_picture_together(classifier, tmp_path):
+    torch.manual_seed(1)
+    other = Classifier(
+        nn.Sequential(nn.Flatten(), nn.Linear(360, len(NAMES))), labels=NAMES, size=(10, 12), name="dense"
+    )
+    (drawn,) = run(classifier, [2], tmp_path, others=(other,))
+    assert drawn.provenance.model == "small + dense"
+    assert drawn.provenance.weights == f"{classifier.digest()} + {other.digest()}"
+    made = class_image([classifier, other], 2, steps=2, seed=5)
+    shown = torch.from_numpy(np.array(read(drawn.path).image)).permute(2, 0, 1)[None] / 255
+    torch.testing.assert_close(shown, made, atol=0.51 / 255, rtol=0)
+    assert run(classifier, [2], tmp_path, others=(other,), resume=True) == [drawn]
+    assert read(run(classifier, [2], tmp_path, resume=True)[0].path).pixels.tobytes() != shown.numpy().tobytes()

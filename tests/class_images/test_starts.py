@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Generator, nn
 
-from deepinside.class_images.ascent import CANONICAL, PAPER, Recipe, ascend, class_image
+from deepinside.class_images.ascent import ascend, class_image
+from deepinside.class_images.recipes import CANONICAL, PAPER, Recipe
 from deepinside.class_images.starts import Try, best, draws
 from deepinside.class_images.transforms import Recolor
 

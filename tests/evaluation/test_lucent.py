@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from deepinside.class_images.gallery import Settings, read_drawn
+from deepinside.class_images.drawn import Settings, read_drawn
 from deepinside.evaluation.lucent import drawn_by_lucent, lucent_images
 from helpers import painter
 

@@ -7,7 +7,7 @@ from PIL import Image
 from rich.console import Console
 
 from deepinside import Classifier, DeepInsideError
-from deepinside.class_images.gallery import Settings, read_drawn
+from deepinside.class_images.drawn import Settings, read_drawn
 from deepinside.core.progress import Progress
 from deepinside.evaluation.appearance import Appearance, appearance_table
 from deepinside.evaluation.recognition import (
@@ -83,9 +83,29 @@ def test_methods_that_cannot_run_are_told(monkeypatch):
         check_methods(["lucid"])
 
 
+def test_lucent_has_one_maker_only():
+    methods, (note,) = check_methods(["paper", "lucent"], one_maker=False)
+    assert methods == ["paper"]
+    assert "one network only" in note
+    assert check_methods(["paper"], one_maker=False) == (["paper"], [])
+
+
+def test_makers_of_one_picture_are_judged_as_themselves(tmp_path):
+    makers = [painter(), painter("second", 5)]
+    events = list(judged(makers, [painter("judge", 7)], ["canonical"], [0], Settings(steps=2), tmp_path))
+    rows = [event for event in events if isinstance(event, Recognition)]
+    assert [row.judge for row in rows] == ["painter", "second", "judge"]
+    assert [read_drawn(path).provenance.model for path in (tmp_path / "canonical").glob("*.png")] == [
+        "painter + second"
+    ]
+    shown = table(["painter", "second"], rows)
+    assert "painter and second" in str(shown.title)
+    assert list(map(str, shown.columns[1].cells))[1:] == ["painter (itself)", "second (itself)", "judge"]
+
+
 def test_each_method_is_judged_by_model_and_judge(tmp_path, capfd):
     settings, folder = Settings(steps=100), tmp_path / "pictures"
-    events = list(judged(painter(), [painter("judge", 5)], ["canonical", "paper"], [0, 2, 4], settings, folder))
+    events = list(judged([painter()], [painter("judge", 5)], ["canonical", "paper"], [0, 2, 4], settings, folder))
     assert capfd.readouterr() == ("", "")
     rows = [event for event in events if isinstance(event, Recognition)]
     assert [(row.method, row.judge) for row in rows] == [
@@ -94,13 +114,13 @@ def test_each_method_is_judged_by_model_and_judge(tmp_path, capfd):
     # Red, blue and light are plain to see for every network of the kind.
     assert all(row.top1.value == 1 for row in rows)
     assert list(dict.fromkeys(event.what for event in events if isinstance(event, Progress))) == ["canonical", "paper"]
-    cells = [str(cell) for column in table("painter", rows).columns for cell in column.cells]
+    cells = [str(cell) for column in table(["painter"], rows).columns for cell in column.cells]
     assert cells.count("painter (itself)") == 2
     looks = [event for event in events if isinstance(event, Appearance)]
     assert [(each.of, each.n) for each in looks] == [("canonical", 3), ("paper", 3)]
     shown = [str(cell) for column in appearance_table(looks).columns for cell in column.cells]
     assert f"{looks[1].grain:.3f}" in shown
-    figures = json.loads(write_json("painter", rows, looks, tmp_path / "figures.json").read_text())
+    figures = json.loads(write_json(["painter"], rows, looks, tmp_path / "figures.json").read_text())
     assert figures["classes"] == 3
     assert figures["methods"]["canonical"]["judge"]["top1"] == 1
     for method in ("canonical", "paper"):
@@ -109,7 +129,7 @@ def test_each_method_is_judged_by_model_and_judge(tmp_path, capfd):
 
 
 def test_pictures_of_an_earlier_run_are_used(tmp_path):
-    arguments = (painter(), [], ["canonical"], [0, 3], Settings(steps=3), tmp_path)
+    arguments = ([painter()], [], ["canonical"], [0, 3], Settings(steps=3), tmp_path)
     first = list(judged(*arguments))
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "canonical").iterdir()}
     again = list(judged(*arguments))
@@ -119,7 +139,7 @@ def test_pictures_of_an_earlier_run_are_used(tmp_path):
 
 def test_without_a_folder_nothing_is_kept(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert isinstance(list(judged(painter(), [], ["paper"], [0], Settings(steps=1)))[-1], Appearance)
+    assert isinstance(list(judged([painter()], [], ["paper"], [0], Settings(steps=1)))[-1], Appearance)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -130,8 +150,8 @@ class Shades(Tones):
 def test_judges_stand_by_family_the_models_own_first():
     model, near, far = painter("model"), painter("near"), Classifier(Shades(), labels=TONES, size=6, name="far")
     assert [family(each) for each in (model, far)] == ["Tones", "Shades"]
-    assert [each.name for each in by_family(model, [far, near])] == ["model", "near", "far"]
-    assert [each.name for each in by_family(far, [near, model])] == ["far", "near", "model"]
+    assert [each.name for each in by_family([model, far, near])] == ["model", "near", "far"]
+    assert [each.name for each in by_family([far, near, model])] == ["far", "near", "model"]
     assert family(Classifier(Shades(), frozen=True)) == "Shades"
 
 
@@ -147,7 +167,7 @@ def test_judges_with_other_classes_are_refused():
 def test_the_table_fits_80_columns_and_shows_every_figure(capsys):
     names = [("lite0", "EfficientNet"), ("a/long/way/to/vit_tiny.py:make", "VisionTransformer")]
     rows = [Recognition(method, *name, 200, wilson(200, 200), wilson(33, 200)) for method in "ab" for name in names]
-    Console(width=80).print(table("lite0", rows))
+    Console(width=80).print(table(["lite0"], rows))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert sum("100.0 (98 to 100)   16.5 (12 to 22)" in line for line in lines) == 4
@@ -156,7 +176,7 @@ def test_the_table_fits_80_columns_and_shows_every_figure(capsys):
 
 def test_json_keeps_intervals():
     rows = [Recognition("paper", "lite1", "EfficientNet", 10, wilson(0, 10), wilson(1, 10))]
-    told = as_json("lite0", rows, [Appearance("photos", 4, 0.25, 0.5, 0.125)])
+    told = as_json(["lite0"], rows, [Appearance("photos", 4, 0.25, 0.5, 0.125)])
     assert told["appearance"] == {"photos": {"n": 4, "grain": 0.25, "contrast": 0.5, "colorfulness": 0.125}}
     figures = told["methods"]["paper"]["lite1"]
     assert (figures["top1"], figures["family"]) == (0, "EfficientNet")

@@ -12,15 +12,18 @@ from deepinside.core.fonts import in_one_font
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
-def contact_sheet(images: Sequence[Image.Image], captions: Sequence[str], *, side: int = 224) -> Image.Image:
+def contact_sheet(
+    images: Sequence[Image.Image], captions: Sequence[str], *, side: int = 224, columns: int | None = None
+) -> Image.Image:
     """The images in rows, each with its caption below, as in the paper's Figure 1.
 
     Args:
         images: of any size; each is resized to fit into a square, with its aspect ratio kept.
         captions: one per image, wrapped into as many lines as needed; any text, drawn in a font that has its glyphs.
         side: of a square, in pixels.
+        columns: images in a row; by default as many as make the sheet a little wider than high.
     """
-    columns = sheet_columns(len(images))
+    columns = columns or sheet_columns(len(images))
     height = max(side // 14, 9)
     gap = side // 20 + 2
     lettered = [_lettered(caption, height) for caption in captions]

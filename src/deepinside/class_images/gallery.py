@@ -7,23 +7,23 @@ since rounding depends on the size of a batch. So it ends with the same bits as 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from importlib.metadata import version
-from math import isfinite
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from deepinside.class_images.ascent import Ascent, adjusted, ascend, batches, score_of
+from deepinside.class_images.ascent import Ascent, ascend, check_together
 from deepinside.class_images.contact_sheet import contact_sheet
-from deepinside.class_images.picture_files import read_facts, write_animation, write_picture
+from deepinside.class_images.drawn import Drawn, Provenance, Settings, name_of, one_line, read_drawn, stem
+from deepinside.class_images.objectives import batches, score_of
+from deepinside.class_images.picture_files import write_animation, write_picture
+from deepinside.class_images.recipes import adjusted
+from deepinside.class_images.references import best_photos, in_view
 from deepinside.core.errors import DeepInsideError, check_writable_folder
-from deepinside.core.escape import terminal, xml
-from deepinside.core.files import clear_leftovers, shortened
+from deepinside.core.files import clear_leftovers
 from deepinside.core.images import read, save_png
 from deepinside.core.progress import Progress
 from deepinside.gradients.private import borrowed, original_of
@@ -39,101 +39,11 @@ FIGURE_1 = (
 )  # fmt: skip
 ANIMATIONS = ("gif", "webp")
 FRAME_EVERY = 4  # steps from one frame of an animation to the next
-LONGEST_STEM = 200  # bytes of a file's name before its tag and its ending
-SCORE_DIGITS = 4  # after the decimal point of a score, in files and everywhere else
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How pictures are made."""
-
-    preset: str = "canonical"
-    steps: int | None = None  # None for the preset's
-    seed: int = 0
-    posterior: bool | None = None  # None for the preset's
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """What a picture was made with; two pictures of one target with the same provenance are the same picture."""
-
-    model: str
-    preset: str
-    steps: int
-    seed: int
-    posterior: bool
-    size: tuple[int, int]  # height and width, in pixels
-    weights: str = ""  # their digest
-    version: str = ""  # of this package, whose presets may change
-
-    @classmethod
-    def of(cls, classifier: Classifier, settings: Settings) -> Provenance:
-        """What the settings mean for a classifier. Raises `DeepInsideError` for settings that make no sense."""
-        recipe = adjusted(settings.preset, settings.steps, settings.posterior)
-        return cls.by(classifier, settings.preset, recipe.steps, settings.seed, recipe.posterior)
-
-    @classmethod
-    def by(cls, classifier: Classifier, preset: str, steps: int, seed: int, posterior: bool) -> Provenance:
-        """The same, where the preset is another program's."""
-        name, weights = _literal(classifier.name), classifier.digest()
-        return cls(name, preset, steps, seed, posterior, classifier.size, weights, version("deepinside"))
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A picture in its file: what it shows, what it was made with, and the score that it reached."""
-
-    path: Path
-    name: str
-    score: float  # of the picture as its file has it, to `SCORE_DIGITS` decimals
-    provenance: Provenance
-    index: int | None = None  # of a class; None for a neuron
-    wnid: str | None = None
-
-    @classmethod
-    def of(cls, classifier: Classifier, target: Target, path: Path, score: float, provenance: Provenance) -> Drawn:
-        """What a new picture of a target says of itself."""
-        index = target if isinstance(target, int) else None
-        wnid = classifier.labels.wnid(index) if index is not None else None
-        return cls(path, _literal(_name(classifier, target)), round(score, SCORE_DIGITS), provenance, index, wnid)
-
-    @property
-    def facts(self) -> dict[str, str]:
-        """The same as text, for the metadata of the file; `read_drawn` turns it into values again."""
-        made = self.provenance
-        facts = {"class": self.name, "score": f"{self.score:.{SCORE_DIGITS}f}", "model": made.model}
-        facts |= {"preset": made.preset, "steps": str(made.steps), "seed": str(made.seed)}
-        facts |= {"ascended": "posterior" if made.posterior else "score", "size": f"{made.size[1]} x {made.size[0]}"}
-        facts |= {"weights": made.weights, "version": made.version}
-        if self.index is not None:
-            facts |= {"index": str(self.index), "wnid": self.wnid or ""}
-        return facts
-
-
-def read_drawn(path: Path) -> Drawn | None:
-    """The picture in a file, or None where there is none that is complete and says how it was made."""
-    facts = read_facts(path)
-    try:
-        width, height = map(int, facts["size"].split(" x "))
-        steps, seed, posterior = int(facts["steps"]), int(facts["seed"]), facts["ascended"] == "posterior"
-        weights, by = facts.get("weights", ""), facts.get("version", "")
-        made = Provenance(facts["model"], facts["preset"], steps, seed, posterior, (height, width), weights, by)
-        index = int(facts["index"]) if "index" in facts else None
-        return Drawn(path, facts["class"], _score(facts["score"]), made, index, facts.get("wnid") or None)
-    except (KeyError, ValueError):
-        return None
-
-
-def _score(text: str) -> float:
-    score = float(text)
-    if not isfinite(score):
-        raise ValueError("a score that is not finite is nobody's")
-    return score
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """A folder of pictures of what the classes and neurons of one network look like.
+    """A folder of pictures of what the classes and neurons of a network look like.
 
     Args:
         classifier: the network, for which pictures are made at its own size.
@@ -142,16 +52,18 @@ class Gallery:
         tag: added to the names of the files.
         resume: whether to keep the pictures that are there with the same provenance.
         animate: the format of an animation of each ascent, `"gif"` or `"webp"`, or None for none.
+        others: networks with the same classes, to which the pictures shall show them, too.
 
     Raises `DeepInsideError` for an unknown format or preset, and for settings out of range.
     """
 
     classifier: Classifier
     folder: Path
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
     tag: str = ""
     resume: bool = False
     animate: str | None = None
+    others: tuple[Classifier, ...] = ()
 
     def __post_init__(self) -> None:
         if self.animate is not None and self.animate not in ANIMATIONS:
@@ -161,7 +73,11 @@ class Gallery:
     @property
     def provenance(self) -> Provenance:
         """What the pictures are made with."""
-        return Provenance.of(self.classifier, self.settings)
+        return Provenance.of(self._classifiers, self.settings)
+
+    @property
+    def _classifiers(self) -> tuple[Classifier, ...]:
+        return (self.classifier, *self.others)
 
     def path(self, target: Target) -> Path:
         """The file of a target's picture."""
@@ -174,28 +90,50 @@ class Gallery:
         `DeepInsideError` as `class_image` does, for targets whose files would have the same name, and, before the first
         picture, for a folder that cannot be written.
         """
+        check_together(self._classifiers, targets)
         check_layers(self.classifier.fast, [target for target in targets if callable(target)])
         self._check_names(targets)
         check_writable_folder(self.folder)
         clear_leftovers(self.folder)
         made = self.provenance
+        liked = self._photos(targets)
         parts, steps = list(batches(targets)), made.steps
         for number, part in enumerate(parts):
             there = self._there(part, made)
             if any(self.path(target) not in there for target in part):
                 frames: list[Tensor] = []
-                for last in _ascents(self.classifier, part, self.settings):
+                for last in self._ascents(part, liked):
                     if self.animate and (last.done or last.step % FRAME_EVERY == 1):
                         frames.append(last.images)
                     yield Progress("class images", number * steps + last.step, len(parts) * steps)
                 there |= self._write(part, last.images, frames, there, made)
             yield Progress("class images", (number + 1) * steps, len(parts) * steps)
-            yield from (there[self.path(target)] for target in part)
+            for path in map(self.path, part):
+                yield replace(there[path], like=liked.get(path, ()))
+
+    def _photos(self, targets: Sequence[Target]) -> dict[Path, Sequence[Path]]:
+        """The photos that each picture is drawn to, by the picture's file; none without `like`."""
+        if not self.settings.like:
+            return {}
+        best = best_photos(self.classifier, targets, self.settings.like)
+        return {self.path(target): tuple(photos) for target, photos in zip(targets, best, strict=True)}
+
+    def _ascents(self, part: Sequence[Target], liked: Mapping[Path, Sequence[Path]]) -> Iterator[Ascent]:
+        settings = self.settings
+        return ascend(
+            self._classifiers,
+            part,
+            preset=settings.preset,
+            steps=settings.steps,
+            seed=settings.seed,
+            posterior=settings.posterior,
+            like=[in_view(self.classifier, liked[self.path(target)]) for target in part] if liked else (),
+        )
 
     def _check_names(self, targets: Sequence[Target]) -> None:
         names: dict[Path, str] = {}
         for target in targets:
-            name, path = _name(self.classifier, target), self.path(target)
+            name, path = name_of(self.classifier, target), self.path(target)
             if names.setdefault(path, name) != name:
                 raise DeepInsideError(f"{path}: expected targets with files of their own, got {names[path]} and {name}")
 
@@ -203,7 +141,7 @@ class Gallery:
         """The pictures of an earlier run that need not be made again."""
         if not self.resume:
             return {}
-        wanted = {self.path(target): _literal(_name(self.classifier, target)) for target in targets}
+        wanted = {self.path(target): one_line(name_of(self.classifier, target)) for target in targets}
         found = [read_drawn(path) for path in wanted]
         return {
             drawn.path: drawn
@@ -243,17 +181,6 @@ def check_layers(network: nn.Module, scores: Sequence[Score]) -> None:
         find_layer(modules, getattr(score, "layer", ""))
 
 
-def _ascents(classifier: Classifier, part: Sequence[Target], settings: Settings) -> Iterator[Ascent]:
-    return ascend(
-        classifier,
-        part,
-        preset=settings.preset,
-        steps=settings.steps,
-        seed=settings.seed,
-        posterior=settings.posterior,
-    )
-
-
 def final_scores(
     classifier: Classifier, targets: Sequence[Target], images: Float[Tensor, "k channels height width"]
 ) -> list[float]:
@@ -263,36 +190,20 @@ def final_scores(
         return [float(score) for score in look_at(private, rounded, score_of(targets, classifier.size)).scores[:, 0]]
 
 
-def stem(classifier: Classifier, target: Target) -> str:
-    """The file's name without its ending.
-
-    >>> from torch import nn
-    >>> stem(Classifier(nn.Identity(), labels=["tabby cat", "sea lion"]), 1)
-    '0001-sea-lion'
-    """
-    slug = re.sub(r"[^a-z0-9]+", "-", _name(classifier, target).lower()).strip("-")
-    return shortened(f"{target:04d}-{slug}".rstrip("-") if isinstance(target, int) else slug, LONGEST_STEM)
-
-
-def _literal(text: str) -> str:
-    """Text as a file's metadata can hold it, on one line."""
-    return xml(terminal(text))
-
-
-def _name(classifier: Classifier, target: Target) -> str:
-    return classifier.labels.name(target) if isinstance(target, int) else str(target)
-
-
 # ------------------------------------------------------------------------------------------------- facets and the sheet
 
 SHEET = "class-images.png"
 # Up to so many pictures, a sheet shows them at their own size, and beyond that as thumbnails.
 LARGE_UP_TO, LARGE, SMALL = 40, 224, 96
+BESIDE = 5  # photos beside a picture that was drawn to them
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """The contact sheet of a finished run: its file, and the pictures on it in their order."""
+    """The contact sheet of a finished run: its file, and the pictures on it in their order.
+
+    Each picture that was drawn to photos is followed by the first of them.
+    """
 
     path: Path
     pictures: tuple[Drawn, ...]
@@ -327,9 +238,21 @@ def draw_facets(gallery: Gallery, targets: Sequence[Target], facets: int = 1) ->
 
 
 def sheet(pictures: Sequence[Drawn]) -> Image.Image:
-    """The pictures of some files with their names, as in the paper's Figure 1."""
+    """The pictures of some files with their names, as in the paper's Figure 1; those with photos in a row with them."""
+    shown: list[tuple[Path | None, str]] = [(drawn.path, drawn.name) for drawn in pictures]
+    columns = None
+    if any(drawn.like for drawn in pictures):
+        columns = 1 + min(BESIDE, max(len(drawn.like) for drawn in pictures))
+        shown = [each for drawn in pictures for each in _row(drawn, columns)]
     side = LARGE if len(pictures) <= LARGE_UP_TO else SMALL
-    return contact_sheet([read(drawn.path).image for drawn in pictures], [drawn.name for drawn in pictures], side=side)
+    images = [read(path).image if path else Image.new("RGB", (side, side), "white") for path, _ in shown]
+    return contact_sheet(images, [caption for _, caption in shown], side=side, columns=columns)
+
+
+def _row(drawn: Drawn, columns: int) -> list[tuple[Path | None, str]]:
+    """A picture and the first of its photos, by their files' names, and blanks up to so many."""
+    photos = [(path, path.name) for path in drawn.like[: columns - 1]]
+    return [(drawn.path, drawn.name), *photos, *[(None, "")] * (columns - 1 - len(photos))]
 
 
 def chosen(classifier: Classifier, targets: Sequence[Target], every: bool = False) -> Sequence[Target]:

@@ -12,9 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deepinside.class_images.ascent import adjusted, batches
-from deepinside.class_images.gallery import Drawn, Provenance, Settings, final_scores, read_drawn, stem
+from deepinside.class_images.drawn import Drawn, Provenance, Settings, read_drawn, stem
+from deepinside.class_images.gallery import final_scores
+from deepinside.class_images.objectives import batches
 from deepinside.class_images.picture_files import write_picture
+from deepinside.class_images.recipes import adjusted
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.progress import Progress
 from deepinside.gradients.private import private_view
@@ -28,7 +30,7 @@ def drawn_by_lucent(
 ) -> Iterator[Progress | Drawn]:
     """As `Gallery.draw`, by Lucent, with as many steps as `canonical` takes."""
     steps = adjusted("canonical", settings.steps, None).steps
-    provenance = Provenance.by(model, LUCENT, steps, settings.seed, False)
+    provenance = Provenance.by([model], Settings(LUCENT, steps, settings.seed))
     parts = [[int(index) for index in part] for part in batches(classes)]  # type: ignore[arg-type]
     for number, part in enumerate(parts):
         paths = [folder / f"{stem(model, index)}.png" for index in part]

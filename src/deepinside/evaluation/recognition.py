@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from deepinside.class_images.ascent import PRESETS
-from deepinside.class_images.gallery import Drawn, Gallery, Settings
+from deepinside.class_images.drawn import Drawn, Settings
+from deepinside.class_images.gallery import Gallery
+from deepinside.class_images.recipes import PRESETS
 from deepinside.core.errors import DeepInsideError, nearest, writing
 from deepinside.core.files import atomic_write
 from deepinside.core.images import read
@@ -122,64 +123,73 @@ def wilson(hits: int, n: int) -> Estimate:
 
 
 def drawn_by(
-    method: str, model: Classifier, classes: Sequence[int], folder: Path, settings: Settings
+    method: str, makers: Sequence[Classifier], classes: Sequence[int], folder: Path, settings: Settings
 ) -> Iterator[Progress | Drawn]:
     """Make the pictures of one method in `folder/method`; those of an earlier run with the same settings are kept."""
     if method == LUCENT:
-        return drawn_by_lucent(model, classes, folder / LUCENT, settings)
-    return Gallery(model, folder / method, replace(settings, preset=method), resume=True).draw(classes)
+        return drawn_by_lucent(makers[0], classes, folder / LUCENT, settings)
+    model, *others = makers
+    settings = replace(settings, preset=method)
+    return Gallery(model, folder / method, settings, resume=True, others=tuple(others)).draw(classes)
 
 
-def check_methods(methods: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The methods that can run here, and a line about each that cannot. Raises `DeepInsideError` for unknown ones."""
+def check_methods(methods: Sequence[str], one_maker: bool = True) -> tuple[list[str], list[str]]:
+    """The methods that can run here, and a line about each that cannot. Raises `DeepInsideError` for unknown ones.
+
+    Lucent makes pictures with one network only.
+    """
     for method in methods:
         if method not in METHODS:
             known = ", ".join(METHODS)
             raise DeepInsideError(f"expected methods of {known}, got {method!r}; {nearest(method, METHODS)}")
-    if LUCENT in methods and not find_spec("lucent"):
-        note = "Lucent is left out; to have it: pip install 'deepinside[lucent]'"
-        return [method for method in methods if method != LUCENT], [note]
+    reason = ""
+    if not one_maker:
+        reason = "it makes pictures with one network only"
+    elif not find_spec("lucent"):
+        reason = "to have it: pip install 'deepinside[lucent]'"
+    if LUCENT in methods and reason:
+        return [method for method in methods if method != LUCENT], [f"Lucent is left out; {reason}"]
     return list(methods), []
 
 
 def judged(
-    model: Classifier,
+    makers: Sequence[Classifier],
     judges: Sequence[Classifier],
     methods: Sequence[str],
     classes: Sequence[int],
     settings: Settings,
     folder: Path | None = None,
 ) -> Iterator[Progress | Recognition | Appearance]:
-    """Make the class images of each method, and count how many of them the model itself and each judge recognize.
+    """Make the class images of each method, and count how many of them their makers and each judge recognize.
 
     Args:
-        model: the network that the pictures are made with.
+        makers: the network that the pictures are made with, or several that make them together.
         judges: networks with the same classes.
         methods: of `METHODS`, as `check_methods` gives them.
         classes: what to make pictures of, by index.
         settings: steps and seed; without steps, each preset takes its own, and Lucent as many as `canonical`.
         folder: where the pictures are kept, and those of an earlier run are found; None to keep none.
 
-    Yields the progress of each method under its name, then a `Recognition` for the model and for each judge, and the
+    Yields the progress of each method under its name, then a `Recognition` for each maker and judge, and the
     `Appearance` of the pictures.
     """
     with TemporaryDirectory() as passing:
         for method in methods:
             pictures: list[Path] = []
-            for event in drawn_by(method, model, classes, folder or Path(passing), settings):
+            for event in drawn_by(method, makers, classes, folder or Path(passing), settings):
                 if isinstance(event, Progress):
                     yield replace(event, what=method)
                 else:
                     pictures.append(event.path)
-            for judge in by_family(model, judges):
+            for judge in by_family([*makers, *judges]):
                 yield recognition(method, judge.name, family(judge), recognize(judge, pictures, classes))
-            yield appearance(method, pictures_in(pictures, model.size))
+            yield appearance(method, pictures_in(pictures, makers[0].size))
 
 
-def by_family(model: Classifier, judges: Sequence[Classifier]) -> list[Classifier]:
-    """The model, the judges of its family, and the other families, one after another in the order of their first."""
-    families = list(dict.fromkeys(family(each) for each in (model, *judges)))
-    return sorted((model, *judges), key=lambda each: families.index(family(each)))
+def by_family(networks: Sequence[Classifier]) -> list[Classifier]:
+    """The first network, the others of its family, and the other families in the order of their first."""
+    families = list(dict.fromkeys(map(family, networks)))
+    return sorted(networks, key=lambda each: families.index(family(each)))
 
 
 def classes_of_all(model: Classifier, judges: Sequence[Classifier]) -> int:
@@ -188,20 +198,19 @@ def classes_of_all(model: Classifier, judges: Sequence[Classifier]) -> int:
     Raises `DeepInsideError` for a judge with other names, or another order of them, and for a model without names.
     """
     for judge in judges:
-        if len(judge.labels) and judge.labels.synonyms != model.labels.synonyms:
-            raise DeepInsideError(f"expected judges with the classes of {model.name}, but {judge.name} has others")
+        model.check_same_classes(judge)
     if not len(model.labels):
         raise DeepInsideError(f"expected a model with class names, so that judges can be compared, got {model.name}")
     return len(model.labels)
 
 
-def table(model: str, rows: Sequence[Recognition]) -> Table:
+def table(makers: Sequence[str], rows: Sequence[Recognition]) -> Table:
     """The judges of each method, one below the other, in 80 columns."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     count = rows[0].n if rows else 0
-    heading = literal(f"class images of {model}, {count} classes")
+    heading = literal(f"class images of {' and '.join(makers)}, {count} classes")
     result = Table(title=heading, title_justify="left", box=SIMPLE_HEAD)
     for title in ("method", "judge"):
         result.add_column(title, no_wrap=title == "method", overflow="fold")
@@ -210,12 +219,12 @@ def table(model: str, rows: Sequence[Recognition]) -> Table:
     for method, own in groupby(rows, key=lambda row: row.method):
         result.add_row(method, "", "", "")
         for row in own:
-            judge = f"{row.judge} (itself)" if row.judge == model else Path(row.judge).name
+            judge = Path(row.judge).name + (" (itself)" if row.judge in makers else "")
             result.add_row(literal(f"  {row.family}"), literal(judge), _percent(row.top1), _percent(row.top5))
     return result
 
 
-def as_json(model: str, rows: Sequence[Recognition], looks: Sequence[Appearance] = ()) -> dict[str, object]:
+def as_json(makers: Sequence[str], rows: Sequence[Recognition], looks: Sequence[Appearance] = ()) -> dict[str, object]:
     """The figures as fractions: `methods` -> method -> judge -> `top1` and `top5`, each with its interval.
 
     Besides, `appearance` -> method or `"photos"` -> `grain`, `contrast` and `colorfulness`.
@@ -230,13 +239,13 @@ def as_json(model: str, rows: Sequence[Recognition], looks: Sequence[Appearance]
             "top5_interval": [row.top5.low, row.top5.high],
         }
     figures = {each.of: {name: value for name, value in asdict(each).items() if name != "of"} for each in looks}
-    return {"model": model, "classes": rows[0].n if rows else 0, "methods": methods, "appearance": figures}
+    return {"model": " + ".join(makers), "classes": rows[0].n if rows else 0, "methods": methods, "appearance": figures}
 
 
-def write_json(model: str, rows: Sequence[Recognition], looks: Sequence[Appearance], path: Path) -> Path:
+def write_json(makers: Sequence[str], rows: Sequence[Recognition], looks: Sequence[Appearance], path: Path) -> Path:
     """Write `as_json`. Raises `DeepInsideError` where that cannot be done."""
     with writing(path, "a file"), atomic_write(path) as part:
-        part.write_text(json.dumps(as_json(model, rows, looks), indent=1) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(as_json(makers, rows, looks), indent=1) + "\n", encoding="utf-8")
     return path
 
 

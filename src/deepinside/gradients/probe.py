@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -31,7 +30,7 @@ from deepinside.gradients.running import (
     single,
     telling,
 )
-from deepinside.gradients.targets import Neuron, Score, scores_of
+from deepinside.gradients.targets import Neuron, Score, Together, scores_of
 
 IMAGE = ""  # the name of the image among the layers, as `named_modules` calls the network itself
 
@@ -99,7 +98,7 @@ def look(
         _check_classes(chosen, logits)
         return logits.gather(1, chosen)
 
-    passes = _passes(private, images, _Asked(scores, None, layers, rule, reads, summary or _all_of_it))
+    passes = _passes(private, images, _Asked(scores, (None,), layers, rule, reads, summary or _all_of_it))
     return Look(**vars(passes), logits=logits.detach(), classes=chosen)
 
 
@@ -110,19 +109,21 @@ def look_at(
     layers: Sequence[str] = (IMAGE,),
     rule: str = "gradient",
 ) -> Passes:
-    """Forward once and backward once from any score of the output, or of the layer that `score.layer` names.
+    """Forward once and backward once from any score of the output, or of the layers that the score names.
 
     Arguments and errors as `look`; k is 1.
     """
     size = (images.shape[2], images.shape[3])
     shape: Sequence[int] = ()  # of what the score is taken of
 
-    def scores(output: object) -> Float[Tensor, "batch 1"]:
+    def scores(*outputs: object) -> Float[Tensor, "batch 1"]:
         nonlocal shape
+        output = outputs if isinstance(score, Together) else outputs[0]
         shape = output.shape if isinstance(output, Tensor) else ()
         return single(scores_of(score, output, len(images), size))[:, None]
 
-    passes = _passes(private, images, _Asked(scores, getattr(score, "layer", None), layers, rule))
+    sources = score.layers if isinstance(score, Together) else (getattr(score, "layer", None),)
+    passes = _passes(private, images, _Asked(scores, sources, layers, rule))
     if isinstance(score, Neuron) and isinstance(score.at, tuple):  # so the grid has to be the picture's
         check_placed(private, score.layer, shape, images)
     return passes
@@ -148,10 +149,10 @@ def _all_of_it(_name: str, gradient: Tensor, _activation: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Asked:
-    """Read `scores` from the output, or from the layer called `source`, and back-propagate each of their columns."""
+    """Read `scores` from the layers of these names, None for the output, and back-propagate each of their columns."""
 
-    scores: Callable[[Any], Float[Tensor, "batch k"]]
-    source: str | None
+    scores: Callable[..., Float[Tensor, "batch k"]]
+    sources: Sequence[str | None]
     layers: Sequence[str]
     rule: str
     reads: Sequence[str] = ()
@@ -181,8 +182,8 @@ def _attempt(private: nn.Module, images: Tensor, asked: _Asked, plainly: bool) -
         with watch if asked.rule != "gradient" else nullcontext():
             spend(private, once=False)  # whoever reads the output may go back through it
             output = run(private, taps.image(images, plainly))
-            scored = output if asked.source is None else taps.source()
-        table = asked.scores(scored)
+            scored = [output if name is None else taps.source(name) for name in asked.sources]
+        table = asked.scores(*scored)
         tapped = taps.in_order()
         columns = table.unbind(dim=1)
         spend(private, once=len(columns) == 1 and set(asked.layers) == {IMAGE} and not asked.reads)
@@ -226,20 +227,21 @@ def _check_classes(classes: Tensor, logits: Tensor) -> None:
 class _Taps:
     """Reads the outputs of named layers while a network runs; the hooks live as long as the `with` block.
 
-    Layers are read as leaves that gradients reach; `source` is read as it is, for a score to be taken of it.
+    Layers are read as leaves that gradients reach; sources are read as they are, for a score to be taken of them.
     """
 
     def __init__(self, private: nn.Module, asked: _Asked, watch: RectifierRule):
         self._layers = tuple(asked.layers)
         self._reads = tuple(asked.reads)
-        self._source = asked.source
+        self._sources = tuple(name for name in asked.sources if name is not None)
+        self._output = None in asked.sources
         self._watch = watch
         self._tapped: dict[str, Tensor] = {}
         self._seen: dict[str, Tensor] = {}
-        self._scored: Tensor | None = None
-        self._names = dict.fromkeys((*self._layers, *self._reads, self._source))
+        self._scored: dict[str, Tensor] = {}
+        self._names = dict.fromkeys((*self._layers, *self._reads, *self._sources))
         modules = dict(private.named_modules())
-        self._modules = {name: find_layer(modules, name) for name in self._names if name is not None}
+        self._modules = {name: find_layer(modules, name) for name in self._names}
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
 
     def __enter__(self) -> _Taps:
@@ -268,11 +270,15 @@ class _Taps:
         """The activations of the layers that are only read."""
         return tuple(self._ran(name, self._seen.get(name)) for name in self._reads)
 
-    def source(self) -> Tensor:
-        """The output that the score is taken of. The rule has met what lies before it, and not what lies after."""
-        assert self._source is not None
-        scored = self._ran(self._source, self._scored)
-        self._watch.rectifiers, self._watch.others, self._watch.detached = self._met
+    def source(self, name: str) -> Tensor:
+        """A layer's output that the score is taken of.
+
+        Unless the network's own is a source, too, the rule has met what lies before the last one, and not what lies
+        after.
+        """
+        scored = self._ran(name, self._scored.get(name))
+        if not self._output:
+            self._watch.rectifiers, self._watch.others, self._watch.detached = self._met
         return scored
 
     def _ran(self, name: str, tensor: Tensor | None) -> Tensor:
@@ -290,8 +296,8 @@ class _Taps:
             if name in self._reads:
                 self._seen[name] = output.detach().clone()  # what comes next may write over it
             passed = self._tap(name, output) if name in self._layers else output
-            if name == self._source:
-                self._scored = passed
+            if name in self._sources:
+                self._scored[name] = passed
                 self._met = Counter(self._watch.rectifiers), Counter(self._watch.others), self._watch.detached
                 passed = passed.clone()
             return passed

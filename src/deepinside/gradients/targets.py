@@ -1,14 +1,15 @@
 """What a gradient can be of: the score of a class, a neuron, a channel, or anything that can be computed.
 
 A score is a callable that maps what the network returned, one row per image, to one number per image. If it has an
-attribute `layer`, it is called with the output of that layer in place of the network's. `Neuron` is such a score, and
-`At` makes one of any function. With them the gradient says what excites "any neuron in any layer" (paper, Sect. 4).
+attribute `layer`, it is called with the output of that layer in place of the network's. `Neuron` is such a score, `At`
+makes one of any function, and `Together` one of several layers. With them the gradient says what excites "any neuron in
+any layer" (paper, Sect. 4).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, SupportsIndex, TypeAlias
 
@@ -100,6 +101,25 @@ class At:
     def __call__(self, activation: Any) -> Float[Tensor, " batch"]:
         """What the function makes of the layer's output."""
         return self.score(activation)
+
+
+@dataclass(frozen=True)
+class Together:
+    """A score computed from the outputs of several layers at once.
+
+    Args:
+        layers: their names, and None for the network's output.
+        score: maps the outputs, in the order of the layers, to one number per image.
+
+    >>> both = Together((None, "features"), lambda logits, features: logits[:, 0] + features.flatten(1).sum(1))
+    """
+
+    layers: tuple[str | None, ...]
+    score: Callable[..., Float[Tensor, " batch"]]
+
+    def __call__(self, outputs: Sequence[Any]) -> Float[Tensor, " batch"]:
+        """What the function makes of the outputs."""
+        return self.score(*outputs)
 
 
 # What can be explained: a class by index (an integer of Python, NumPy or PyTorch), or by name where labels are at hand,

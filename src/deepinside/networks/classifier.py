@@ -174,6 +174,11 @@ class Classifier:
                 f"expected as many labels as the network has classes ({classes}), got {len(self.labels)}"
             )
 
+    def check_same_classes(self, other: Classifier) -> None:
+        """Raise `DeepInsideError` for a classifier with other names, or another order of them, if it has any."""
+        if len(other.labels) and other.labels.synonyms != self.labels.synonyms:
+            raise DeepInsideError(f"expected the classes of {self.name}, but {other.name} has others")
+
     def link(self, classes: int) -> str:
         """How so many logits become probabilities: `"softmax"` or `"sigmoid"`."""
         return self._link or usual_link(classes)

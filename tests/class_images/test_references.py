@@ -1,0 +1,66 @@
+"""The photos that a picture is drawn to: those with the highest scores, as a slow loop finds them."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from deepinside import Classifier, DeepInsideError
+from deepinside.class_images.references import best_photos, in_view
+from deepinside.gradients.targets import Neuron
+
+
+@pytest.fixture
+def classifier():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    return Classifier(network.eval(), labels=list("abc"), size=(10, 12), name="small")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    draw = np.random.default_rng(0)
+    paths = [tmp_path / f"{number}.png" for number in range(7)]
+    for number, path in enumerate(paths):
+        Image.fromarray(draw.integers(0, 30 + 30 * number, (20, 30, 3), dtype=np.uint8)).save(path)
+    return paths
+
+
+def test_photos_are_ranked_by_the_score_of_each_target(classifier, photos):
+    neuron = Neuron("model.0", 1, at="mean")
+    found = best_photos(classifier, [2, neuron], photos, most=3)
+    with torch.no_grad():
+        views = torch.cat([in_view(classifier, [path]) for path in photos])
+        of_class = classifier.network(views)[:, 2]
+        of_neuron = neuron(classifier.network.model[0](views))
+    for own, scores in zip(found, (of_class, of_neuron), strict=True):
+        ranked = scores.argsort(descending=True)[:3]
+        assert own == [photos[at] for at in ranked if scores.max() <= 0 or scores[at] >= scores.max() / 2]
+    assert {len(own) for own in found} == {1, 3}, "photos of both kinds, or the test says nothing"
+
+
+@pytest.mark.parametrize(("scores", "taken"), [
+    ([1.0, 8.0, 4.0, 3.9], [1, 2]),
+    ([-1.0, -3.0], [0, 1]),
+    ([5.0, 5.0, 5.0, 5.0], [0, 1, 2]),
+])  # fmt: skip
+def test_photos_that_show_something_else_are_left_out(monkeypatch, classifier, photos, scores, taken):
+    score_of = dict(zip(photos, scores, strict=False))
+    monkeypatch.setattr("deepinside.class_images.references._scores", lambda _, targets, photo: [score_of[photo]])
+    (found,) = best_photos(classifier, [0], photos[: len(scores)], most=3)
+    assert found == [photos[at] for at in taken]
+
+
+def test_the_middle_of_a_photo_is_seen_undistorted(classifier):
+    pixels = np.zeros((20, 40, 3), dtype=np.uint8)
+    pixels[:, 8:32] = 255  # as wide as the network's proportions allow
+    assert in_view(classifier, [pixels]).min() > 0.9, "black is out of view"
+
+
+def test_mistakes_are_named(classifier, photos, tmp_path):
+    with pytest.raises(DeepInsideError, match="expected a classifier"):
+        best_photos(classifier.network, [0], photos)
+    (tmp_path / "broken.jpg").write_text("no photo")
+    with pytest.raises(DeepInsideError, match="broken"):
+        best_photos(classifier, [0], [*photos, tmp_path / "broken.jpg"])
