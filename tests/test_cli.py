@@ -378,6 +378,25 @@ def test_compare_takes_a_neuron_or_a_class(deepinside, photos, tmp_path):
     assert (tmp_path / "cat.compare-blocks.2.1-7.png").stat().st_size > 10000
 
 
+def test_compare_tells_why_this_class_and_not_that(deepinside, photos, tmp_path):
+    two = ("--target", "missile", "--against", "crane (n03126707)")
+    status, out, err = deepinside("compare", photos / "rocket.jpg", *two, "--out", tmp_path)
+    assert (status, err) == (0, "")
+    assert [line.split()[-1] for line in out.splitlines()[1:3]] == ["missile", "(n03126707)"]
+    assert "missile against crane (n03126707): " in out
+    assert [path.name for path in tmp_path.iterdir()] == ["rocket.compare-missile-crane-n03126707.png"]
+    status, _, err = deepinside("compare", photos / "rocket.jpg", "--against", "missile", "--out", tmp_path)
+    assert (status, "--target" in err) == (2, True)
+
+
+def test_a_class_that_is_not_the_likeliest_is_compared_with_that_by_itself(deepinside, photos, tmp_path):
+    status, out, err = deepinside("compare", photos / "rocket.jpg", "--target", "missile", "--out", tmp_path)
+    assert (status, err) == (0, "")
+    assert "drilling platform against missile: +" in out
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"rocket.compare-missile.png", "rocket.contrast-missile.png"}
+
+
 def test_exciting_ranks_the_photos_of_a_folder(deepinside, photos, tmp_path):
     status, out, _ = deepinside("exciting", photos, "--neuron", "blocks.2.1:7", "--out", tmp_path)
     assert status == 0

@@ -9,7 +9,7 @@ def test_exported_names_are_the_public_surface():
     assert deepinside.__all__ == [
         "At", "Attribution", "Best", "Box", "Classifier", "DeepInsideError", "Detection", "Explanation", "Frame",
         "Labels", "Localizer", "Neuron", "Paper", "Photo", "Reconstruction", "Segmentation", "ascend", "class_image",
-        "explain", "explain_each", "gradient", "load", "read", "reconstruct", "saliency",
+        "contrast", "explain", "explain_each", "gradient", "load", "read", "reconstruct", "saliency",
     ]  # fmt: skip
 
 

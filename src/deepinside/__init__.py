@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from deepinside.core.results import Detection, Explanation, Segmentation
     from deepinside.explanations.by_color import Paper
     from deepinside.explanations.by_features import Best
+    from deepinside.explanations.contrast import contrast
     from deepinside.explanations.explain import explain, explain_each
     from deepinside.explanations.localizer import Localizer
     from deepinside.explanations.maps import gradient, saliency
@@ -52,6 +53,7 @@ _HOMES = {
     "Segmentation": "core.results",
     "ascend": "class_images.ascent",
     "class_image": "class_images.ascent",
+    "contrast": "explanations.contrast",
     "explain": "explanations.explain",
     "explain_each": "explanations.explain",
     "gradient": "explanations.maps",
@@ -80,6 +82,7 @@ __all__ = [
     "Segmentation",
     "ascend",
     "class_image",
+    "contrast",
     "explain",
     "explain_each",
     "gradient",

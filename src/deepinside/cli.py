@@ -26,11 +26,13 @@ from deepinside.cli_streams import Ended, StandardOutputError, complain, ended_b
 from deepinside.core.errors import DeepInsideError, check_writable, check_writable_folder
 
 if TYPE_CHECKING:
+    from deepinside.core.images import Photo
     from deepinside.core.results import Explanation
     from deepinside.data.boxes import Sample
     from deepinside.evaluation.localization import Judging
     from deepinside.evaluation.results import Judged
     from deepinside.explanations.compare import Comparison
+    from deepinside.explanations.contrast import Contrast
     from deepinside.gradients.targets import Target
     from deepinside.networks.classifier import Classifier
 
@@ -168,32 +170,50 @@ def compare(
         str | None,
         typer.Option(metavar="CLASS", help="Class to explain.", show_default="the likeliest"),
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="CLASS", help="Another class: what speaks for the target and what for this one."),
+    ] = None,
     neuron: groups.Neuron = None,
     objects: groups.Objects = "all",
     out: Out = OUT,
 ) -> None:
-    """One sheet per photo: gradient, DeconvNet and guided maps, and what both presets find, side by side."""
+    """One sheet per photo: gradient, DeconvNet and guided maps, and what both presets find, side by side.
+
+    Where the target is not the likeliest class, a second sheet shows why: the likeliest class against it.
+    """
     from deepinside.core.images import find_photos
     from deepinside.explanations import sheets
     from deepinside.explanations.compare import compare
+    from deepinside.explanations.contrast import contrast
     from deepinside.explanations.explain import most_objects
     from deepinside.gradients.targets import read_neuron
 
     most_objects(objects)
-    if neuron and target:
+    if neuron and (target or against):
         raise DeepInsideError("expected a neuron or a class, got both; give one of them")
+    if against and not target:
+        raise DeepInsideError("expected two classes to compare, got one; give the other with --target")
     wanted: Target | None = read_neuron(neuron) if neuron else None
     check_writable_folder(out)
     names = dict(find_photos(photos))
-    classifier, targets = ready(network, [target] if target else None, neuron=neuron)
+    named = [each for each in (target, against) if each]
+    classifier, targets = ready(network, named or None, neuron=neuron)
     wanted = targets[0] if targets else wanted
     kind = kind_of("compare", network, groups.own_objects(objects), *_named(classifier, targets), neuron)
-    tally = Tally()
-    look = partial(compare, classifier, target=wanted, objects=objects)
-    for path, photo, seen in tally.seen(progress(list(names)), look):
+    tally, files = Tally(), progress(list(names))
+    if targets and against:
+        for path, photo, pair in tally.seen(files, partial(contrast, classifier, first=targets[0], second=targets[1])):
+            say(str(path))
+            _save_contrast(tally, photo, pair, beside(out, names[path], kind))
+        raise typer.Exit(tally.status)
+    for path, photo, seen in tally.seen(files, partial(compare, classifier, target=wanted, objects=objects)):
         say(str(path), *(f"  {rule:<10} {text.rule_text(each)}" for rule, each in seen.rules.items()))
         sheet = sheets.compare_sheet(photo, seen.rules, seen.presets, classifier.name)
         tally.saved(sheet, beside(out, names[path], kind), *_targets(seen))
+        if seen.contrast:
+            other = kind_of("contrast", network, *_named(classifier, targets))
+            _save_contrast(tally, photo, seen.contrast, beside(out, names[path], other))
     raise typer.Exit(tally.status)
 
 
@@ -427,6 +447,13 @@ def main() -> None:
 
 def _labels(explanation: Explanation) -> Iterator[str]:
     return (detection.label for detection in explanation.objects)
+
+
+def _save_contrast(tally: Tally, photo: Photo, seen: Contrast, path: Path) -> None:
+    from deepinside.explanations.sheets import contrast_sheet
+
+    say(*text.contrast_text(seen))
+    tally.saved(contrast_sheet(photo, seen), path, *seen.labels)
 
 
 def _targets(seen: Comparison) -> Iterator[str]:

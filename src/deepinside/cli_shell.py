@@ -40,6 +40,7 @@ class Tally:
     def explained(self, outcomes: Iterable[Outcome]) -> Iterator[tuple[Path, Photo, Explanation]]:
         """The photos that could be explained."""
         for outcome in outcomes:
+            assert outcome.path is not None  # a command's photos are files
             if outcome.photo is None or outcome.explanation is None:
                 self._tell(outcome.path, outcome.error)
                 continue

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from deepinside.archive.run import Begun
     from deepinside.core.progress import Note
     from deepinside.core.results import Detection, Explanation
+    from deepinside.explanations.contrast import Contrast
     from deepinside.explanations.reconstruct import Reconstruction
     from deepinside.networks.layers import Layer
     from deepinside.reproduction.reproduce import Report
@@ -70,6 +71,13 @@ def rule_text(seen: Reconstruction | DeepInsideError) -> str:
         return "back-propagation as it is"
     others = ", ".join(f"{count} {name}" for name, count in seen.others.items())
     return f"acted on {sum(seen.rectifiers.values())} rectifiers" + (f"; plain gradient at {others}" if others else "")
+
+
+def contrast_text(seen: Contrast) -> Iterator[str]:
+    """A line for each of two classes, and one for the difference of their scores."""
+    for side in (seen.first, seen.second):
+        yield f"  {side.probability:6.1%}  score {side.score:8.3f}  {side.label}"
+    yield f"  {seen.first.label} against {seen.second.label}: {seen.difference:+.3f}"
 
 
 def layers_text(layers: list[Layer]) -> Iterator[str]:

@@ -184,6 +184,46 @@ def test_all_objects_of_each_class_or_the_surest_alone(colors, scene, tmp_path, 
     assert len(explain(colors, scene, targets, preset=Bright(), boxes=False).objects) == len(classes)
 
 
+@pytest.mark.parametrize("size", [8, (8, 12), 12, 20])
+@pytest.mark.parametrize("preset", ["best", "paper"])
+def test_networks_of_a_few_pixels_are_explained(scene, size, preset):
+    """Handwritten digits, for one, are published at 8 x 8."""
+    found = explain(Classifier(Corner(), size=size), scene, [0], preset=preset).objects[0]
+    assert found.box.x0 < 32
+    assert found.box.y0 < 32
+
+
+def loaded(pixels, labels):
+    """As a data loader yields them: batches of two photos and their labels."""
+    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(pixels, labels), batch_size=2)
+
+
+def test_photos_of_any_kind_are_explained_each_with_its_own_targets(corner, scene, tmp_path):
+    scene.save(tmp_path / "scene.png")
+    array = np.array(scene)
+    tensor = torch.from_numpy(array).permute(2, 0, 1) / 255
+    sources = [tmp_path / "scene.png", str(tmp_path / "scene.png"), scene, array, tensor, as_photo(scene)]
+    expected = {target: explain(corner, scene, target, preset="paper") for target in ("red", "blue")}
+
+    def check(outcomes, targets):
+        for outcome, target in zip(outcomes, targets, strict=True):
+            (ours,), (theirs,) = outcome.explanation.objects, expected[target].objects
+            assert (ours.label, ours.box) == (theirs.label, theirs.box)
+            np.testing.assert_allclose(ours.map, theirs.map, rtol=1e-4, atol=1e-6)
+
+    outcomes = list(explain_each(corner, sources, "red", preset="paper"))
+    check(outcomes, ["red"] * 6)
+    assert [outcome.path for outcome in outcomes] == [tmp_path / "scene.png"] * 2 + [None] * 4
+    check(explain_each(corner, [(scene, "blue"), scene], "red", preset="paper"), ["blue", "red"])
+    column = ({"image": scene, "label": label} for label in (1, 0))
+    check(explain_each(corner, ((row["image"], row["label"]) for row in column), preset="paper"), ["blue", "red"])
+    batches = loaded(tensor.repeat(3, 1, 1, 1), torch.tensor([0, 1, 0]))
+    check(explain_each(corner, batches, preset="paper"), ["red", "blue", "red"])
+    check(explain_each(corner, [tensor.repeat(2, 1, 1, 1)], "blue", preset="paper"), ["blue", "blue"])
+    with pytest.raises(DeepInsideError, match="one target for each of 3 photos of a batch, got 2"):
+        list(explain_each(corner, [(tensor.repeat(3, 1, 1, 1), [0, 1])]))
+
+
 def test_a_run_goes_on_after_a_photo_that_fails(corner, scene, tmp_path):
     scene.save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_bytes(b"")

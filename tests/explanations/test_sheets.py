@@ -1,5 +1,7 @@
 """Sheets: the arrays, boxes and words in their panels, for photos whose results are worked out by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -8,10 +10,11 @@ from PIL import Image
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Box, Frame
 from deepinside.core.images import Photo
-from deepinside.core.results import Detection, Explanation, Segmentation
+from deepinside.core.results import Detection, Explanation, Saliency, Segmentation
 from deepinside.explanations import sheets
 from deepinside.explanations.by_color import Paper
 from deepinside.explanations.by_features import Best
+from deepinside.explanations.contrast import Contrast, Side
 from deepinside.explanations.presets import name_of
 from deepinside.explanations.reconstruct import Reconstruction
 from third_localizer import Bright
@@ -201,6 +204,20 @@ def test_compare_sheet_has_room_for_any_number_of_presets(photo, count, rows):
     assert not any(axes.axison for axes in flat[2 * count :])
 
 
+def test_contrast_sheet_has_both_maps_on_one_scale(photo):
+    found = detection()
+    strong, weak = (replace(found, map=np.full_like(found.map, value)) for value in (4.0, 1.0))
+    sides = [
+        Side(0, label, 1.0, 0.5, Saliency(each.frame, each.map), (each,))
+        for label, each in (("a", strong), ("b", weak))
+    ]
+    grid = panels(sheets.contrast_sheet(photo, Contrast("photo", "m", "softmax", *sides, ())), 2)
+    assert grid.shape == (2, 2)
+    assert [axes.get_ylabel().splitlines()[0] for axes in grid[:, 0]] == ["a", "b"]
+    assert [axes.images[0].get_clim() for axes in grid[:, 1]] == [(0, 4)] * 2
+    assert [len(list(boxes_in(axes))) for axes in grid[:, 0]] == [1, 1]
+
+
 def test_exciting_sheet_crops_each_photo_to_what_the_neuron_saw(photo):
     seen = np.zeros((3, 4, 4), np.float32)
     seen[1, 1:3, 2] = -1
@@ -269,6 +286,8 @@ def test_any_label_is_drawn_inside_the_sheet_and_says_what_it_is(label, size):
     seen = Reconstruction(label, "guided", 3.14, frame, np.ones((3, 4, 4), np.float32), {}, {})
     figures = [sheets.localization_sheet(photo, told), sheets.saliency_sheet(photo, told)]
     figures += [sheets.neuron_sheet(photo, seen, label), sheets.exciting_sheet([(photo, seen)], label)]
+    side = Side(0, label, 1.0, 0.5, Saliency(frame, np.ones((4, 4), np.float32)), told.objects)
+    figures += [sheets.contrast_sheet(photo, Contrast("photo", label, "softmax", side, side, ()))]
     figures += [sheets.compare_sheet(photo, {"gradient": seen, "guided": DeepInsideError(label)}, {}, label)]
     for figure in figures:
         canvas = FigureCanvasAgg(figure)

@@ -34,6 +34,8 @@ from deepinside.networks.layers import Stages
 
 Leads: TypeAlias = list[list[list[Lead]]]  # of each photo, of each of its classes
 
+FEWEST = 4  # cells of the cut on a side, for a network that takes pictures of a few pixels
+
 
 @dataclass(frozen=True, eq=False)
 class FeatureSeen:
@@ -141,7 +143,7 @@ class Best:
         return tuple(self._traced(seen.photo, lead, several) for lead in seen.leads[k])
 
     def _views(self, classifier: Classifier, photo: Photo, region: Box, scales: Sequence[float]) -> Views:
-        height, width = (round(side / self.continuity.cell) for side in classifier.size)
+        height, width = (max(round(side / self.continuity.cell), FEWEST) for side in classifier.size)
         frame = Frame(photo.width, photo.height, region, width, height)
         images = tuple(
             classifier.view(photo, Frame(photo.width, photo.height, region, wide, high))
@@ -277,8 +279,9 @@ class _Loan:
 
 def _sizes(classifier: Classifier, scales: Sequence[float]) -> list[tuple[int, int]]:
     """Every size but the network's own is a multiple of 32, which every stage of a network halves evenly."""
+
+    def multiple(side: int, scale: float) -> int:
+        return max(round(side * scale / 32), 1) * 32
+
     height, width = classifier.size
-    return [
-        classifier.size if scale == 1 else (round(height * scale / 32) * 32, round(width * scale / 32) * 32)
-        for scale in scales
-    ]
+    return [classifier.size if scale == 1 else (multiple(height, scale), multiple(width, scale)) for scale in scales]

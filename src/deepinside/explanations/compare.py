@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.images import Photo
 from deepinside.core.results import Detection
+from deepinside.explanations.contrast import Contrast, contrast
 from deepinside.explanations.explain import explain
 from deepinside.explanations.presets import DEFAULT, PRESETS
 from deepinside.explanations.reconstruct import Reconstruction, reconstruct_by_rules
@@ -16,10 +17,14 @@ from deepinside.networks.classifier import Classifier
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """By rule, the gradient, or why the rule has no meaning here; by preset, the objects found, none for a neuron."""
+    """By rule, the gradient, or why the rule has no meaning here; by preset, the objects found, none for a neuron.
+
+    `contrast` is the likeliest class against the one asked for, where they differ.
+    """
 
     rules: dict[str, Reconstruction | DeepInsideError]
     presets: dict[str, tuple[Detection, ...]]
+    contrast: Contrast | None = None
 
 
 def compare(classifier: Classifier, photo: Photo, target: Target | None = None, *, objects: str = "all") -> Comparison:
@@ -36,8 +41,10 @@ def compare(classifier: Classifier, photo: Photo, target: Target | None = None, 
     """
     if callable(target):
         return Comparison(reconstruct_by_rules(classifier, photo, target), {})
-    first = explain(classifier, photo, target, top=1, objects=objects).objects
+    explanation = explain(classifier, photo, target, top=1, objects=objects)
+    first, likeliest = explanation.objects, explanation.predictions[0].index
     index = first[0].index
     others = [name for name in PRESETS if name != DEFAULT]
     presets = {name: explain(classifier, photo, index, preset=name, objects=objects).objects for name in others}
-    return Comparison(reconstruct_by_rules(classifier, photo, index), {DEFAULT: first, **presets})
+    against = None if index == likeliest else contrast(classifier, photo, likeliest, index)
+    return Comparison(reconstruct_by_rules(classifier, photo, index), {DEFAULT: first, **presets}, against)

@@ -13,14 +13,14 @@ from itertools import chain
 from pathlib import Path
 from time import perf_counter
 from types import MappingProxyType
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
 from deepinside.core.errors import DeepInsideError, named
-from deepinside.core.images import Photo, as_photo, pixel_count, read
+from deepinside.core.images import Photo, as_photo, pixel_count
 from deepinside.core.results import Detection, Explanation, Prediction, Saliency, Segmentation
 from deepinside.core.threads import in_batches
 from deepinside.explanations.localizer import Choice, Seen, Views, is_flat, whole_view
@@ -43,12 +43,12 @@ OBJECTS: Mapping[str, int | None] = MappingProxyType({"one": 1, "all": None})
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one photo file: its explanation, or the reason why there is none.
+    """What became of one photo: its explanation, or the reason why there is none.
 
-    `seconds` is the share of the photo in the time that its batch took.
+    `path` is that of its file, None for a photo in memory. `seconds` is its share in the time that its batch took.
     """
 
-    path: Path
+    path: Path | None
     photo: Photo | None = None
     explanation: Explanation | None = None
     error: DeepInsideError | None = None
@@ -92,7 +92,7 @@ def explain(
 
 def explain_each(
     classifier: Classifier,
-    paths: Iterable[Path],
+    photos: Iterable[Any],
     targets: SupportsIndex | str | Sequence[SupportsIndex | str] | None = None,
     *,
     top: int = 5,
@@ -100,7 +100,17 @@ def explain_each(
     boxes: bool = True,
     objects: str = "all",
 ) -> Iterator[Outcome]:
-    """`explain` for every file, in order; a photo that fails gives its reason and the run goes on.
+    """`explain` for every photo, in order; one that fails gives its reason and the run goes on.
+
+    Args:
+        classifier: from `load` or `Classifier(...)`.
+        photos: each as `explain` takes it, or a batch as a tensor (photos, channels, height, width) in [0, 1], as a
+            `DataLoader` yields it; or a pair of a photo and its targets, or of a batch and one target for each photo.
+        targets: of all photos that bring none of their own.
+        top: as in `explain`, and so are the others.
+        preset: how objects are found.
+        boxes: whether to segment.
+        objects: which objects of a class.
 
     Photos go through the network in batches of up to `BATCH`, and several batches at once, each on a thread of its own,
     which a context of the caller's thread, such as `torch.autocast`, does not reach; a single photo stays in the
@@ -111,12 +121,31 @@ def explain_each(
     localizer, most = localizer_of(preset), most_objects(objects, boxes)
     choice = choice_of(classifier, targets, top)
     is_few = (top if targets is None else len(listed(targets))) <= FEW_CLASSES
-    return explain_chosen(classifier, ((path, choice) for path in paths), localizer, most, is_few)
+    wanted = ((photo, choice if own is None else choice_of(classifier, own)) for photo, own in with_targets(photos))
+    return explain_chosen(classifier, wanted, localizer, most, is_few)
+
+
+def with_targets(photos: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """Photos one by one, each with its targets, or None where it brings none.
+
+    >>> list(with_targets(["a.jpg", ("b.jpg", "cat")]))
+    [('a.jpg', None), ('b.jpg', 'cat')]
+    """
+    for item in photos:
+        is_pair = isinstance(item, (tuple, list)) and len(item) == 2
+        photo, targets = item if is_pair else (item, None)
+        if not isinstance(photo, Tensor) or photo.ndim != 4:
+            yield photo, targets
+            continue
+        each = [None] * len(photo) if targets is None else listed(targets)
+        if len(each) != len(photo):
+            raise DeepInsideError(f"expected one target for each of {len(photo)} photos of a batch, got {len(each)}")
+        yield from zip(photo, each, strict=True)
 
 
 def explain_chosen(
     classifier: Classifier,
-    wanted: Iterable[tuple[Path, Choice]],
+    wanted: Iterable[tuple[Any, Choice]],
     localizer: AnyLocalizer,
     most: int | None,
     is_few: bool = True,
@@ -125,7 +154,12 @@ def explain_chosen(
     work = partial(_outcomes, classifier, localizer, most)
     if not is_few:
         return chain.from_iterable(map(work, ([each] for each in wanted)))
-    return in_batches(work, wanted, BATCH, lambda each: pixel_count(each[0]), MOST_PIXELS)
+    return in_batches(work, wanted, BATCH, lambda each: _pixels(each[0]), MOST_PIXELS)
+
+
+def _pixels(source: Any) -> int:
+    """How many pixels a photo takes once it is read; those in memory are there already."""
+    return pixel_count(source) if isinstance(source, (str, os.PathLike)) else 0
 
 
 def most_objects(objects: str, boxes: bool = True) -> int | None:
@@ -249,24 +283,28 @@ def _check(classifier: Classifier) -> None:
 
 
 def _outcomes(
-    classifier: Classifier, localizer: AnyLocalizer, most: int | None, wanted: Sequence[tuple[Path, Choice]]
+    classifier: Classifier, localizer: AnyLocalizer, most: int | None, wanted: Sequence[tuple[Any, Choice]]
 ) -> list[Outcome]:
-    """A batch of files, from reading to masks."""
+    """A batch of photos, from reading to masks."""
     began = perf_counter()
-    shown = [show(classifier, localizer, path) for path, _ in wanted]
+    shown = [show(classifier, localizer, source) for source, _ in wanted]
     said = see_each(classifier, localizer, shown, [choice for _, choice in wanted], most)
     outcomes = [
-        outcome_of(classifier, localizer, path, views, seen, most)
-        for (path, _), views, seen in zip(wanted, shown, said, strict=True)
+        outcome_of(classifier, localizer, _path(source), views, seen, most)
+        for (source, _), views, seen in zip(wanted, shown, said, strict=True)
     ]
     share = (perf_counter() - began) / len(wanted)
     return [replace(outcome, seconds=share) for outcome in outcomes]
 
 
-def show(classifier: Classifier, localizer: AnyLocalizer, path: Path) -> Views | DeepInsideError:
-    """The first stage: what the network is shown of the photo in a file, or why it cannot be read."""
+def _path(source: Any) -> Path | None:
+    return Path(source) if isinstance(source, (str, os.PathLike)) else None
+
+
+def show(classifier: Classifier, localizer: AnyLocalizer, source: Any) -> Views | DeepInsideError:
+    """The first stage: what the network is shown of a photo, as `explain` takes it, or why it cannot be read."""
     try:
-        photo = read(path)
+        photo = as_photo(source)
     except DeepInsideError as error:
         return error
     return views_or_reason(classifier, localizer, photo)
@@ -275,7 +313,7 @@ def show(classifier: Classifier, localizer: AnyLocalizer, path: Path) -> Views |
 def outcome_of(
     classifier: Classifier,
     localizer: AnyLocalizer,
-    path: Path,
+    path: Path | None,
     shown: Views | DeepInsideError,
     seen: Seen | DeepInsideError,
     most: int | None,

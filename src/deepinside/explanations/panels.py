@@ -80,17 +80,17 @@ def maps_of(objects: Sequence[Detection]) -> list[Saliency]:
     return [Saliency(each.frame, each.map) for each in {id(each.map): each for each in objects}.values()]
 
 
-def show_map(axes: Axes, image: RGB, maps: Sequence[Saliency]) -> Values:
-    """The largest of some maps at each pixel, from 0 to its brightest values; gray where the network did not look.
+def show_map(axes: Axes, image: RGB, maps: Sequence[Saliency], top: float | None = None) -> Values:
+    """The largest of some maps at each pixel, from 0 to `top`; gray where the network did not look.
 
-    Returns its values, 0 where the network did not look.
+    By default up to its brightest values. Returns its values, 0 where the network did not look.
     """
     values, seen = np.zeros(image.shape[:2], np.float32), np.zeros(image.shape[:2], bool)
     for frame, map in maps:
         frame = frame.resized(image.shape[1], image.shape[0])
         values = np.maximum(values, frame.map_to_photo(map))
         seen |= frame.mask_to_photo(np.ones(map.shape, bool))
-    axes.imshow(np.where(seen, values, np.nan), cmap="inferno", vmin=0, vmax=brightest(values))
+    axes.imshow(np.where(seen, values, np.nan), cmap="inferno", vmin=0, vmax=top or brightest(values))
     axes.set_facecolor("0.85")
     return values
 

@@ -22,6 +22,7 @@ from deepinside.core.geometry import Frame
 from deepinside.core.images import Photo, save_png
 from deepinside.core.results import About, Detection, Explanation, Saliency
 from deepinside.explanations import presets as localizers
+from deepinside.explanations.contrast import Contrast
 from deepinside.explanations.panels import (
     BRIGHTEST,
     brightest,
@@ -128,6 +129,19 @@ def compare_sheet(
         show_map(rows[1][column], image, [Saliency(each.frame, each.map)])
         rows[1][column].set_xlabel(RULES[rule].formula, fontsize=7.5)
     _show_presets(rows[2:], image, presets)
+    return figure
+
+
+def contrast_sheet(photo: Photo, seen: Contrast) -> Figure:
+    """One row for each of two classes: its objects, and what speaks for it rather than the other, on one scale."""
+    image, sides = thumbnail(photo), (seen.first, seen.second)
+    footer = _joined(seen.model, "maps on one scale", f"difference of the scores: {seen.difference:.2f}")
+    figure, rows = _grid(photo, 2, ("outline and box", "what speaks for it alone"), footer)
+    top = max(float(side.saliency.map.max()) for side in sides) or 1.0
+    for axes, side in zip(rows, sides, strict=True):
+        show_outlines(axes[0], image, side.objects)
+        _caption(axes[0], photo, side.label, f"{side.probability:.1%}")
+        show_map(axes[1], image, [side.saliency], top)
     return figure
 
 

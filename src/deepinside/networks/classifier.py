@@ -24,6 +24,7 @@ from deepinside.core.images import Photo, view
 from deepinside.core.labels import Labels, as_labels
 from deepinside.gradients.private import Snapshot, independent_copy
 from deepinside.gradients.running import home
+from deepinside.networks.declared import declared
 from deepinside.networks.layers import Layer, Stages, find_stages, input_channels, list_layers
 from deepinside.networks.normalized import Normalized
 from deepinside.networks.weights import digest
@@ -55,13 +56,14 @@ class Classifier:
             any precision.
         labels: class names in the order of the logits, a dictionary of names and numbers, a file of them, or a
             `Labels`; without them, classes are numbers.
-        size: the pixels the network wants, one number for a square or (height, width).
+        size: the pixels the network wants, one number for a square or (height, width); by default what a network of
+            timm or transformers declares, and else 224.
         mean, std: the normalization the module was trained with, for pixels in [0, 1], a number for each channel; so
-            they tell how many channels there are. By default none: the module takes [0, 1] as it is, RGB unless its
-            first layer takes another number of channels. A mean image (channels, height, width) is subtracted pixel
-            by pixel.
+            they tell how many channels there are. By default what a network of timm or transformers declares, which
+            `notes` then say, and for any other none: the module takes [0, 1] as it is, RGB unless its first layer takes
+            another number of channels. A mean image (channels, height, width) is subtracted pixel by pixel.
         name: what reports call it.
-        resample: how photos are resized to `size`.
+        resample: how photos are resized to `size`; by default as the network declares, and else bicubic.
         frozen: whether to take a copy of the module as it is now, a snapshot, and keep it in a fast form. Otherwise
             every call answers for the module as it is at that moment.
         probabilities: how logits become probabilities: `"softmax"` where a picture shows one of the classes,
@@ -71,7 +73,8 @@ class Classifier:
         channels: how many channels the network takes.
         notes: remarks for the user about how it was loaded, such as a damaged checkpoint that was passed over.
 
-    Raises `DeepInsideError` for a size, mean, std, labels or probabilities that make no sense.
+    Raises `DeepInsideError` for a size, mean, std, labels or probabilities that make no sense, and for a network of
+    transformers without mean and std, whose processor is not on this machine.
 
     >>> classifier = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2)), labels=["cat", "dog"], size=8)
     >>> classifier.labels.find("dog"), classifier.size
@@ -83,25 +86,28 @@ class Classifier:
         module: nn.Module,
         *,
         labels: Labels | Sequence[str] | Mapping[Any, Any] | str | os.PathLike[str] = (),
-        size: SupportsIndex | Sequence[SupportsIndex] = 224,
+        size: SupportsIndex | Sequence[SupportsIndex] | None = None,
         mean: Values | None = None,
         std: Values | None = None,
         name: str | None = None,
-        resample: Resampling = Resampling.BICUBIC,
+        resample: Resampling | None = None,
         frozen: bool = False,
         probabilities: str | None = None,
     ):
-        self.size = checked_size(size)
+        own = declared(module) if mean is None and std is None else None
+        if own:
+            mean, std = own.mean, own.std
+        self.size = checked_size((own.size if own else 224) if size is None else size)
         average, spread = _checked_normalization(mean, std, input_channels(module, self.size), self.size)
         self._network = Normalized(independent_copy(module) if frozen else module, average, spread)
         self.channels = len(spread)
         self.labels = as_labels(labels)
         self.name = name or type(module).__name__
-        self.resample = resample
+        self.resample = resample or (own.resample if own else Resampling.BICUBIC)
         if probabilities is not None:
             named(probabilities, LINKS, "a kind of probabilities")
         self._link = probabilities
-        self.notes: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = (own.note,) if own else ()
         self._snapshot: Snapshot | None = None
         self._stages: dict[tuple[int, int], Stages] = {}  # of the snapshot
         if frozen:

@@ -1,0 +1,137 @@
+"""Why this class and not that: what in a photo speaks for the one, and what for the other.
+
+The difference of two scores is a score, too, and its gradient is the difference of their gradients. Times the
+activation of a deep layer, and summed over channels, it tells what each place adds to the difference: positive for the
+first class, negative for the second. Behind global average pooling and a linear layer, the places add up to the whole
+difference, but for the biases.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, SupportsIndex
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from deepinside.core.errors import DeepInsideError
+from deepinside.core.geometry import Frame
+from deepinside.core.images import Photo, as_photo
+from deepinside.core.results import Detection, Prediction, Saliency
+from deepinside.explanations.explain import explain
+from deepinside.gradients.grids import as_grid
+from deepinside.gradients.private import borrowed
+from deepinside.gradients.probe import IMAGE, look
+from deepinside.networks.classifier import Classifier
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One of two classes: its score and probability, what speaks for it rather than the other, and its objects.
+
+    `saliency` is 0 or more, in logits for each cell of its grid.
+    """
+
+    index: int
+    label: str
+    score: float
+    probability: float
+    saliency: Saliency
+    objects: tuple[Detection, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Contrast:
+    """Two classes in one photo; the maps of both sides are on one scale. `predictions` are the photo's likeliest."""
+
+    name: str
+    model: str
+    probabilities: str
+    first: Side
+    second: Side
+    predictions: tuple[Prediction, ...]
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """The names of both classes."""
+        return self.first.label, self.second.label
+
+    @property
+    def difference(self) -> float:
+        """By how much the score of the first class is higher, in logits."""
+        return self.first.score - self.second.score
+
+
+def contrast(
+    classifier: Classifier,
+    photo: Photo | Image.Image | ArrayLike | Tensor | str | os.PathLike[str],
+    first: SupportsIndex | str,
+    second: SupportsIndex | str | None = None,
+) -> Contrast:
+    """What in a photo speaks for one class rather than another.
+
+    Args:
+        classifier: from `load` or `Classifier(...)`.
+        photo: as `explain` takes it.
+        first: a class, by index, WordNet id or name.
+        second: another one; by default the likeliest but for the first: for the right class of a photo that is
+            predicted wrongly, what the network has seen in its place.
+
+    Raises `DeepInsideError` as `explain` does, and for a class against itself.
+
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    >>> photo = np.random.default_rng(0).random((32, 32, 3))
+    >>> seen = contrast(Classifier(network, labels=["cat", "dog"], size=32), photo, "cat")
+    >>> seen.first.label, seen.second.label
+    ('cat', 'dog')
+    """
+    photo = as_photo(photo)
+    index = classifier.labels.find(first)
+    other = _likeliest_but(classifier, photo, index) if second is None else classifier.labels.find(second)
+    if index == other:
+        raise DeepInsideError(f"expected two classes, got {classifier.labels.name(index)} twice")
+    found = explain(classifier, photo, [index, other])
+    frame, map = _signed(classifier, photo, (index, other))
+    one, two = found.by_class
+    sides = _side(one, Saliency(frame, np.maximum(map, 0))), _side(two, Saliency(frame, np.maximum(-map, 0)))
+    return Contrast(found.name, found.model, found.probabilities, *sides, found.predictions)
+
+
+def _side(objects: tuple[Detection, ...], saliency: Saliency) -> Side:
+    first = objects[0]
+    return Side(first.index, first.label, first.score, first.probability, saliency, objects)
+
+
+def _likeliest_but(classifier: Classifier, photo: Photo, index: int) -> int:
+    likeliest = explain(classifier, photo, [index], boxes=False).predictions
+    others = [each.index for each in likeliest if each.index != index]
+    if not others:
+        raise DeepInsideError("expected a network with two classes at least, got one with a single class")
+    return others[0]
+
+
+def _signed(classifier: Classifier, photo: Photo, classes: Sequence[int]) -> tuple[Frame, Float[np.ndarray, "_ _"]]:
+    """The evidence for the first class less that for the second on the layer's grid, and where that lies."""
+    height, width = classifier.size
+    _, image = classifier.whole(photo)
+    layer = classifier.stages((height, width)).last or IMAGE
+
+    def summary(_: str, gradient: Tensor, activation: Tensor) -> Float[Tensor, "1 1 _ _"]:
+        products = gradient * activation
+        maps = products if layer == IMAGE else as_grid(products, (height, width))
+        return maps.sum(dim=1, keepdim=True)
+
+    with borrowed(classifier.fast, image) as private:
+        (evidence,) = look(private, image, torch.tensor([list(classes)]), (layer,), summary=summary).gradients
+    signed = (evidence[0, 0, 0] - evidence[0, 1, 0]).float().cpu().numpy()
+    rows, columns = signed.shape
+    return Frame.whole(photo.width, photo.height, width=columns, height=rows), signed

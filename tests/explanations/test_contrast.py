@@ -1,0 +1,74 @@
+"""Why this class and not that: against the closed form behind global pooling, colors in halves, and by itself."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from deepinside import Classifier, DeepInsideError
+from deepinside.core.images import as_photo
+from deepinside.explanations.contrast import contrast
+from deepinside.explanations.explain import explain
+
+
+@pytest.fixture
+def pooled():
+    torch.manual_seed(0)
+    body = (nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(6, 8, 3, padding=1), nn.ReLU())
+    network = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
+    return Classifier(network, labels=list("abcd"), size=32)
+
+
+def test_the_places_add_up_to_the_difference_but_for_the_biases(pooled):
+    photo = np.random.default_rng(0).random((40, 50, 3))
+    seen = contrast(pooled, photo, "c", "a")
+    bias = pooled.network.model[6].bias.detach()
+    total = seen.first.saliency.map.sum() - seen.second.saliency.map.sum()
+    assert total == pytest.approx(seen.difference - float(bias[2] - bias[0]), abs=1e-5)
+    assert not (seen.first.saliency.map * seen.second.saliency.map).any(), "a place speaks for one of them"
+
+
+def test_the_other_way_round_it_is_the_same(pooled):
+    photo = np.random.default_rng(1).random((40, 50, 3))
+    one, other = contrast(pooled, photo, "c", "a"), contrast(pooled, photo, "a", "c")
+    np.testing.assert_allclose(one.first.saliency.map, other.second.saliency.map, atol=1e-6)
+    assert one.difference == pytest.approx(-other.difference)
+
+
+def test_each_color_speaks_for_its_class(colors):
+    pixels = np.zeros((32, 48, 3), dtype=np.uint8)
+    pixels[:, :24, 0] = 255
+    pixels[:, 24:, 2] = 255
+    seen = contrast(colors, pixels, "red", "blue")
+    for side, left in ((seen.first, True), (seen.second, False)):
+        map = side.saliency.frame.map_to_photo(side.saliency.map)
+        assert (map[:, :24] if left else map[:, 24:]).sum() > 0.95 * map.sum()
+
+
+def test_scores_and_objects_are_those_of_explain(pooled):
+    photo = as_photo(np.random.default_rng(2).random((40, 50, 3)))
+    seen, expected = contrast(pooled, photo, 1, "d"), explain(pooled, photo, [1, 3])
+    for side, objects in zip((seen.first, seen.second), expected.by_class, strict=True):
+        assert (side.label, side.score, side.probability) == (
+            objects[0].label, objects[0].score, objects[0].probability,
+        )  # fmt: skip
+        assert [each.box for each in side.objects] == [each.box for each in objects]
+    assert seen.predictions == expected.predictions
+
+
+def test_without_a_second_class_it_is_the_likeliest_other(pooled):
+    photo = np.random.default_rng(3).random((40, 50, 3))
+    likeliest, second = (each.label for each in explain(pooled, photo, boxes=False).predictions[:2])
+    assert contrast(pooled, photo, likeliest).labels == (likeliest, second)
+    assert contrast(pooled, photo, second).labels == (second, likeliest)
+
+
+def test_mistakes_are_named(pooled):
+    photo = np.random.default_rng(3).random((40, 50, 3))
+    with pytest.raises(DeepInsideError, match="expected two classes, got a twice"):
+        contrast(pooled, photo, "a", 0)
+    with pytest.raises(DeepInsideError, match="expected a class name"):
+        contrast(pooled, photo, "a", "e")
+    alone = Classifier(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1)), labels=["a"], size=32)
+    with pytest.raises(DeepInsideError, match="two classes at least"):
+        contrast(alone, photo, "a")
