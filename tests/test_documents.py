@@ -14,7 +14,10 @@ from deepinside.cli import app
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = sorted((REPOSITORY / "docs").rglob("*.md"))
-DOCUMENTS = [*(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")), *PAGES]
+DOCUMENTS = [
+    *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")),
+    *PAGES,
+]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 WITH_EXAMPLES = [path for path in PAGES if path.parent.name == "how-to" or path.stem in ("index", "paper")]
@@ -61,9 +64,9 @@ def test_examples_run_one_after_the_other(path, tmp_path, monkeypatch):
 
 def documented_commands():
     for path in PAGES:
-        for line in "".join(blocks(path, "")).splitlines():
+        for line in re.sub(r"\\\n +", "", "".join(blocks(path, ""))).splitlines():
             if line.startswith("deepinside "):
-                yield pytest.param(re.split(r"  +|\t", line)[0], id=f"{path.stem}: {line[:60]}")
+                yield pytest.param(re.split(r" {3,}", line)[0], id=f"{path.stem}: {line[:60]}")
 
 
 @pytest.mark.parametrize("line", [*documented_commands()])

@@ -51,7 +51,7 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
 
 
 def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:
-    """The same for the page of an unknown address, which may be shown at any depth and so has no scripts for the disk."""
+    """The same for the page of an unknown address, which a server shows at any depth: no script for the disk."""
     return SHIM.sub('src="data:,"', output)
 
 
