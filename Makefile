@@ -1,10 +1,11 @@
 # Everything runs in .venv, made on first use. `make demo` shows the tool, `make test` proves it, `make bench` times it,
 # `make mutants` asks how many mistakes in the formulas the tests would notice, and `make sweep` compares a hundred
-# architectures with plain autograd.
+# architectures with plain autograd. `make docs` builds the documentation site, strictly, and `make release-check` the
+# packages, which it installs elsewhere and tries.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench mutants sweep clean
+.PHONY: demo test bench mutants sweep docs release-check clean
 
 demo: .venv/installed
 	$(BIN)/deepinside localize photos --top 3 --out deepinside-out
@@ -27,6 +28,13 @@ mutants: .venv/installed-mutation
 sweep: .venv/installed-dev
 	$(BIN)/python tools/sweep.py --out build/sweep.jsonl
 
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python tools/check_site.py build/site
+
+release-check: .venv/installed-release
+	$(BIN)/python tools/release_check.py build/release
+
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
@@ -44,6 +52,14 @@ sweep: .venv/installed-dev
 
 .venv/installed-mutation: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --editable '.[mutation]'
+	touch $@
+
+.venv/installed-docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
+.venv/installed-release: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[release]'
 	touch $@
 
 clean:

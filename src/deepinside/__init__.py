@@ -10,7 +10,6 @@ Names are imported when first used, so that `import deepinside` does not wait fo
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -95,6 +94,8 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
+        from importlib.metadata import version  # slow to import
+
         return version("deepinside")
     if name not in _HOMES:
         raise AttributeError(f"module 'deepinside' has no attribute {name!r}")

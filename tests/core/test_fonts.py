@@ -1,6 +1,7 @@
 """Text in figures: its glyphs, its width, and nothing that is read as markup; drawn, and looked at."""
 
 import unicodedata
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,6 +39,16 @@ def test_text_is_drawn_as_it_is_written(text):
 def test_the_default_font_has_many_alphabets():
     assert fonts.families("tabby ÄéñøŁ Ελλάδα Привет שלום مرحبا → ½") == (fonts.DEFAULT,)
     assert fonts.missing("tabby\u200d\ufe0f\u202f") == "", "joiners and selectors have no glyph of their own"
+
+
+def test_fonts_may_be_links_to_files_elsewhere(monkeypatch, tmp_path):
+    """As in an environment whose packages are linked, where matplotlib finds fonts by the files behind the links."""
+    path = findfont(fonts.DEFAULT)
+    (tmp_path / "linked.ttf").symlink_to(path)
+    entry = replace(fonts._default(), fname=str(tmp_path / "linked.ttf"))
+    monkeypatch.setattr(fonts.font_manager.fontManager, "ttflist", [entry])
+    assert fonts._default() == entry
+    assert fonts.missing(f"a{UNKNOWN}") == UNKNOWN
 
 
 def test_what_no_font_has_is_its_code_point():

@@ -7,6 +7,7 @@ which can be looked up, and not as the empty box that all missing characters sha
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -149,8 +150,11 @@ def _candidates() -> Sequence[FontEntry]:
 
 
 def _default() -> FontEntry:
-    path = font_manager.findfont(DEFAULT)
-    return next(entry for entry in font_manager.fontManager.ttflist if entry.fname == path)
+    path = font_manager.findfont(DEFAULT)  # without links, which an environment of linked packages has
+    return next(each for each in font_manager.fontManager.ttflist if _without_links(each.fname) == path)
+
+
+_without_links = lru_cache(4096)(os.path.realpath)
 
 
 @lru_cache(4096)
