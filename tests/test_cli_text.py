@@ -48,16 +48,6 @@ def test_a_photo_says_what_its_probabilities_are_of_unless_it_is_the_photo(local
     )
 
 
-def test_boxes_as_values():
-    told = cli_text.boxes_json(Path("tom.jpg"), explanation())
-    assert told.keys() == {"path", "width", "height", "objects"}
-    first, second, other = told["objects"]
-    tabby = {"index": 281, "label": "tabby", "probability": 0.756}
-    assert first == tabby | {"confidence": 0.9, "box": (10, 10, 40, 20)}
-    assert second == tabby | {"confidence": 0.4, "box": (10, 30, 40, 40)}
-    assert (other["index"], other["confidence"]) == (7, other["probability"])
-
-
 def test_a_rule_tells_what_it_acted_on_or_why_it_could_not():
     def seen(rule, rectifiers, others):
         frame = Frame.whole(4, 4, width=4, height=4)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from deepinside.core.geometry import Box, Frame
     from deepinside.core.images import Photo, read
     from deepinside.core.labels import Labels
-    from deepinside.core.results import Detection, Explanation, Segmentation
+    from deepinside.core.results import Segmentation
     from deepinside.explanations.by_color import Paper
     from deepinside.explanations.by_features import Best
     from deepinside.explanations.contrast import contrast
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from deepinside.explanations.localizer import Localizer
     from deepinside.explanations.maps import gradient, saliency
     from deepinside.explanations.reconstruct import Reconstruction, reconstruct
+    from deepinside.explanations.results import Detection, Explanation
     from deepinside.gradients.attribution import Attribution
     from deepinside.gradients.targets import At, Neuron
     from deepinside.networks.classifier import Classifier
@@ -40,8 +41,8 @@ _HOMES = {
     "Box": "core.geometry",
     "Classifier": "networks.classifier",
     "DeepInsideError": "core.errors",
-    "Detection": "core.results",
-    "Explanation": "core.results",
+    "Detection": "explanations.results",
+    "Explanation": "explanations.results",
     "Frame": "core.geometry",
     "Labels": "core.labels",
     "Localizer": "explanations.localizer",

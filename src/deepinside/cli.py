@@ -27,12 +27,12 @@ from deepinside.core.errors import DeepInsideError, check_writable, check_writab
 
 if TYPE_CHECKING:
     from deepinside.core.images import Photo
-    from deepinside.core.results import Explanation
+    from deepinside.core.results import Contrast
     from deepinside.data.boxes import Sample
     from deepinside.evaluation.localization import Judging
     from deepinside.evaluation.results import Judged
     from deepinside.explanations.compare import Comparison
-    from deepinside.explanations.contrast import Contrast
+    from deepinside.explanations.results import Explanation
     from deepinside.gradients.targets import Target
     from deepinside.networks.classifier import Classifier
 
@@ -110,7 +110,7 @@ def localize(
         for path, photo, explanation in tally.explained(found):
             add(path, names[path], explanation)  # before it is printed: nobody is told of what is not there
             if as_json:
-                say_json(text.boxes_json(path, explanation))
+                say_json(explanation.to_dict())
             else:
                 say(*text.boxes_text(path, explanation))
             if folder:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from deepinside.archive.stages import Answer
     from deepinside.core.images import Photo
-    from deepinside.core.results import Explanation
     from deepinside.explanations.explain import Outcome
+    from deepinside.explanations.results import Explanation
     from deepinside.networks.classifier import Classifier
 
 Item = TypeVar("Item")

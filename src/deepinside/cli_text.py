@@ -6,7 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deepinside.core.errors import DeepInsideError
 
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from deepinside.archive.review_list import Waiting
     from deepinside.archive.run import Begun
     from deepinside.core.progress import Note
-    from deepinside.core.results import Detection, Explanation
-    from deepinside.explanations.contrast import Contrast
+    from deepinside.core.results import Contrast, Detection, Explanation
     from deepinside.explanations.reconstruct import Reconstruction
     from deepinside.networks.layers import Layer
     from deepinside.reproduction.reproduce import Report
@@ -46,21 +45,6 @@ def classes_text(path: Path, explanation: Explanation) -> str:
     """A photo with its classes."""
     classes = ", ".join(f"{seen.label} {seen.probability:.1%}" for seen, *_ in explanation.by_class)
     return f"{path}  {classes}{_of_crops(explanation)}"
-
-
-def boxes_json(path: Path, explanation: Explanation) -> dict[str, Any]:
-    """The same as plain values: objects one after the other, class by class, the surest of a class first."""
-    objects = [
-        {
-            "index": detection.index,
-            "label": detection.label,
-            "probability": round(detection.probability, 6),
-            "confidence": round(detection.confidence, 6),
-            "box": detection.box.as_tuple(),
-        }
-        for detection in explanation.objects
-    ]
-    return {"path": str(path), "width": explanation.width, "height": explanation.height, "objects": objects}
 
 
 def rule_text(seen: Reconstruction | DeepInsideError) -> str:

@@ -44,3 +44,17 @@ def test_the_same_photos_under_other_names_are_the_same(tmp_path):
 def test_stems_are_safe_file_names():
     classifier = Classifier(nn.Identity(), labels=Labels.of(["jack-o'-lantern", "..", "Café/bar"]))
     assert [stem(classifier, index) for index in range(3)] == ["0000-jack-o-lantern", "0001", "0002-caf-bar"]
+
+
+def test_a_picture_shows_itself_and_says_how_it_was_made(tmp_path):
+    made = Provenance("lite0", "paper", 9, 3, True, (7, 9))
+    drawn = Drawn(tmp_path / "a.png", "<b>tabby", 2.5, made)
+    about = "score 2.50, lite0, preset paper, 9 steps, seed 3, 9 x 7 pixels"
+    assert repr(drawn) == f"Drawn('<b>tabby', {about}, '{tmp_path}/a.png')"
+    assert "expected" in drawn._repr_html_()
+    assert "<img" not in drawn._repr_html_()
+    write_picture(torch.rand(3, 7, 9), drawn.path, drawn.facts)
+    shown = drawn._repr_html_()
+    assert about in shown
+    assert "<b>" not in shown
+    assert 'alt="class image of &lt;b&gt;tabby"' in shown

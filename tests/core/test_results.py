@@ -7,7 +7,7 @@ import pytest
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Box, Frame
-from deepinside.core.results import Detection, Explanation, Segmentation
+from deepinside.core.results import MOST_TOLD, Detection, Explanation, Saliency, Segmentation, corners
 
 CENTRAL = Frame.center(40, 20, width=4, height=4)  # the columns 10 to 29; a cell is 5 x 5 photo pixels
 NOWHERE = np.zeros((4, 4), bool)
@@ -90,3 +90,34 @@ def test_results_cannot_be_changed():
         found.label = "tiger cat"
     with pytest.raises(FrozenInstanceError):
         explained.objects = ()
+
+
+def test_text_tells_what_a_person_wants_to_know():
+    first, second = detection(cells((1, 1))), replace(detection(None), index=3, label="sea\x1b lion", probability=0.125)
+    assert repr(first) == "Detection('tabby', probability 75.0%, confidence 75.0%, box (15, 5, 20, 10))"
+    assert repr(second) == "Detection('sea\\\\x1b lion', probability 12.5%, saliency alone)"
+    explained = Explanation("cat.jpg", 40, 20, "lite0", "best", (first, detection(cells((0, 0))), second))
+    assert repr(explained).splitlines() == [
+        "Explanation of cat.jpg, 40 x 20 pixels, by lite0, preset best",
+        "   75.0%  tabby: 2 objects, boxes (15, 5, 20, 10), (10, 0, 15, 5)",
+        "   12.5%  sea\\x1b lion",
+    ]
+    assert repr(replace(first, segmentation=replace(first.segmentation, mask=NOWHERE))).endswith("an empty mask)")
+    assert repr(Saliency(CENTRAL, np.eye(4, dtype=np.float32))) == "Saliency(4 x 4 cells, largest value 1)"
+
+
+def test_no_text_has_arrays_or_more_than_a_few_lines():
+    one = detection(cells((1, 1)))
+    many = [same for index in range(50) for same in [replace(one, index=index)] * 20]
+    explained = Explanation("cat.jpg", 40, 20, "lite0", "best", tuple(many))
+    told = repr(explained).splitlines()
+    assert len(told) == MOST_TOLD + 2
+    assert told[-1] == "  and 40 more classes"
+    assert max(map(len, told)) < 300
+    for value in (explained, many[0], many[0].segmentation, many[0].of_class):
+        assert "array" not in repr(value)
+        assert "True" not in repr(value)
+
+
+def test_corners_are_those_of_the_box():
+    assert corners(detection(cells((1, 1), (3, 2)))) == (15, 5, 25, 20)

@@ -1,5 +1,8 @@
 """Figures over all images, on small trees with a network one can follow."""
 
+from dataclasses import replace
+from html.parser import HTMLParser
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +10,8 @@ from PIL import Image
 from deepinside.data.boxes import read_samples
 from deepinside.evaluation.localization import Judging, evaluate
 from deepinside.evaluation.metrics import LEVELS
+from deepinside.evaluation.results import Failure
+from deepinside.evaluation.tables import tables
 from deepinside.explanations.explain import explain
 from helpers import CAMS
 
@@ -54,3 +59,52 @@ def test_a_map_has_one_object_at_its_threshold_and_a_method_is_judged_by_its_sur
         if name not in ("classification", "center_gaussian"):
             assert [image.right.tolist() for image in row.objects] == [[iou >= 0.5] for iou in row.ious]
             assert row.figures["object_precision"].value == row.figures["gt_known_accuracy"].value
+
+
+def test_an_evaluation_shows_its_tables(colors, masked):
+    evaluation = evaluate(colors, read_samples(masked), Judging(["paper"]))
+    figures = evaluation.rows["paper"].figures
+    first, *methods = repr(evaluation).splitlines()
+    assert first == "Evaluation of colors, 6 images"
+    told = (f"{name} {figures[key].value:.1%}" for name, key in (
+        ("top-1 error", "top1_error"), ("top-5 error", "top5_error"), ("GT-known accuracy", "gt_known_accuracy"),
+    ))  # fmt: skip
+    assert f"  paper: {', '.join(told)}" in methods
+    read = Cells(replace(evaluation, model="<script>", failures=(Failure(masked, "gone"),))._repr_html_())
+    assert read.text.startswith("<script>")
+    assert "6 images, 1 could not be judged" in read.text
+    for table in tables(evaluation):
+        if "by the share" not in table.title.plain:
+            rows = zip(*(column.cells for column in table.columns), strict=True)
+            expected = [[name.plain, *cells] for name, *cells in rows]
+            assert expected
+            assert all(row in read.rows for row in expected)
+
+
+def test_no_text_of_an_evaluation_has_arrays(colors, masked):
+    evaluation = evaluate(colors, read_samples(masked), Judging(["paper"]))
+    assert len(repr(evaluation).splitlines()) < 20
+    for value in (evaluation, *evaluation.rows.values(), *evaluation.cases):
+        assert "array" not in repr(value)
+
+
+class Cells(HTMLParser):
+    """The texts of the rows of all tables, and all text."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.rows, self.text = [], ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.is_cell = tag in ("td", "th")
+        if tag == "tr":
+            self.rows.append([])
+
+    def handle_endtag(self, tag):
+        self.is_cell = False
+
+    def handle_data(self, data):
+        self.text += data
+        if self.is_cell:
+            self.rows[-1].append(data)

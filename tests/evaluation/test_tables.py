@@ -11,9 +11,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.terminal import print_table
 from deepinside.data.boxes import read_samples
+from deepinside.evaluation.columns import TABLES
 from deepinside.evaluation.localization import Judging, evaluate
 from deepinside.evaluation.results import Failure
-from deepinside.evaluation.tables import _TABLES, as_json, cases_sheet, notes, tables, write_csv, write_json
+from deepinside.evaluation.tables import as_json, cases_sheet, notes, tables, write_csv, write_json
 from helpers import BASELINES, CAMS, rows_of
 
 
@@ -70,9 +71,9 @@ def test_every_figure_is_that_of_its_key_in_the_json_file(colors, masked):
     evaluation = evaluate(colors, read_samples(masked), FULL)
     methods = as_json(evaluation)["methods"]
     shown = list(tables(evaluation))
-    headings = {(title, column.heading): column.key for title, columns in _TABLES for column in columns}
+    headings = {(title, column.heading): column.key for title, columns in TABLES for column in columns}
     counted = 0
-    by_title = {title: table for table in shown for title, _ in _TABLES if table.title.plain == title}
+    by_title = {title: table for table in shown for title, _ in TABLES if table.title.plain == title}
     by_title[""] = shown[0]
     for title, table in by_title.items():
         names, *columns = table.columns

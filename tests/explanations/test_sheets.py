@@ -10,11 +10,10 @@ from PIL import Image
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Box, Frame
 from deepinside.core.images import Photo
-from deepinside.core.results import Detection, Explanation, Saliency, Segmentation
+from deepinside.core.results import Contrast, Detection, Explanation, Saliency, Segmentation, Side
 from deepinside.explanations import sheets
 from deepinside.explanations.by_color import Paper
 from deepinside.explanations.by_features import Best
-from deepinside.explanations.contrast import Contrast, Side
 from deepinside.explanations.presets import name_of
 from deepinside.explanations.reconstruct import Reconstruction
 from third_localizer import Bright

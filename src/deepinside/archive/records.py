@@ -40,12 +40,13 @@ from deepinside.archive.review import need
 from deepinside.archive.rows import Row, file_of, labels_of, mask_of, photos_of
 from deepinside.archive.small_maps import SIDE, read_map, small_map
 from deepinside.archive.wanted import Wanted
-from deepinside.core import escape
+from deepinside.core import escape, results
 from deepinside.core.geometry import Frame
-from deepinside.core.results import Detection, Explanation, Prediction, Saliency, Segmentation
+from deepinside.core.results import Prediction, Saliency, Segmentation
 from deepinside.explanations.explain import Outcome
 from deepinside.explanations.exports.objects import corners
 from deepinside.explanations.exports.run_lengths import coco_rle
+from deepinside.explanations.results import Detection, Explanation
 
 SCHEMA = pa.schema([
     ("key", pa.uint64()), ("file_key", pa.uint64()),
@@ -112,7 +113,7 @@ def rows_of(wanted: Wanted, outcome: Outcome, least: float, top: int = 0) -> lis
     ] or [about]
 
 
-def _row(number: int, found: Detection) -> Row:
+def _row(number: int, found: results.Detection) -> Row:
     cut = found.segmentation
     assert cut is not None
     return {
@@ -151,6 +152,7 @@ def explanations(rows: Iterable[Row], about: Mapping[str, Any]) -> Iterator[tupl
                 tuple(_detections(photo)),
                 predictions=tuple(Prediction(index, labels.name(index), *numbers) for index, *numbers in top),
                 review=need(photo),
+                photo=file_of(first),
             )
             yield file_of(first), Path(first["photo"]), explanation
 
@@ -167,4 +169,5 @@ def _detections(rows: Sequence[Row]) -> Iterator[Detection]:
         whole, nowhere = Frame.whole(width, height, width=width, height=height), np.zeros((height, width), bool)
         cut = Segmentation(whole, mask_of(row), nowhere, nowhere, row["energy"], None, row["confidence"])
         numbers = row["score"], row["probability"]
-        yield Detection(row["class"], row["label"], row["wnid"], *numbers, *of_class, cut)
+        about = row["class"], row["label"], row["wnid"]
+        yield Detection(*about, *numbers, *of_class, cut, photo=file_of(row))

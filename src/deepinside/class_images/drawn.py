@@ -15,6 +15,8 @@ from pathlib import Path
 
 from deepinside.class_images.picture_files import read_facts
 from deepinside.class_images.recipes import adjusted
+from deepinside.core import html
+from deepinside.core.errors import DeepInsideError
 from deepinside.core.escape import terminal, xml
 from deepinside.core.files import shortened
 from deepinside.core.images import read
@@ -78,9 +80,12 @@ class Provenance:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Drawn:
-    """A picture in its file: what it shows, what it was made with, and the score that it reached."""
+    """A picture in its file: what it shows, what it was made with, and the score that it reached.
+
+    In a notebook, it shows the picture.
+    """
 
     path: Path
     name: str
@@ -110,6 +115,22 @@ class Drawn:
         if self.index is not None:
             facts |= {"index": str(self.index), "wnid": self.wnid or ""}
         return facts
+
+    def __repr__(self) -> str:
+        return f"Drawn({terminal(self.name)!r}, {self._about}, {terminal(str(self.path))!r})"
+
+    def _repr_html_(self) -> str:
+        try:
+            picture = html.picture(read(self.path).image, f"class image of {self.name}", self._about)
+        except DeepInsideError as error:
+            picture = html.small(f"without its picture: {error}")
+        return html.page(html.heading(self.name), picture)
+
+    @property
+    def _about(self) -> str:
+        made = self.provenance
+        how = f"preset {made.preset}, {made.steps} steps, seed {made.seed}"
+        return f"score {self.score:.2f}, {made.model}, {how}, {made.size[1]} x {made.size[0]} pixels"
 
 
 def read_drawn(path: Path) -> Drawn | None:

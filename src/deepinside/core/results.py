@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
@@ -11,7 +12,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from deepinside.core.errors import DeepInsideError
+from deepinside.core.escape import terminal
 from deepinside.core.geometry import Box, Frame
+
+MOST_TOLD = 10  # classes, and boxes of a class, that the text of an explanation tells one by one
 
 
 class Saliency(NamedTuple):
@@ -19,6 +23,9 @@ class Saliency(NamedTuple):
 
     frame: Frame
     map: Float[np.ndarray, "height width"]
+
+    def __repr__(self) -> str:
+        return f"Saliency({self.map.shape[0]} x {self.map.shape[1]} cells, largest value {self.map.max():.3g})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +38,9 @@ class Segmentation:
     """
 
     frame: Frame
-    mask: Bool[np.ndarray, "height width"]
-    foreground_seeds: Bool[np.ndarray, "height width"]
-    background_seeds: Bool[np.ndarray, "height width"]
+    mask: Bool[np.ndarray, "height width"] = field(repr=False)
+    foreground_seeds: Bool[np.ndarray, "height width"] = field(repr=False)
+    background_seeds: Bool[np.ndarray, "height width"] = field(repr=False)
     energy: float
     own: Saliency | None = None
     confidence: float | None = None
@@ -58,6 +65,9 @@ class Detection:
     map: Float[np.ndarray, "height width"]
     segmentation: Segmentation | None
     whole: Saliency | None = None
+
+    def __repr__(self) -> str:
+        return f"Detection({terminal(self.label)!r}, probability {self.probability:.1%}, {self._place()})"
 
     @property
     def of_class(self) -> Saliency:
@@ -86,6 +96,13 @@ class Detection:
         """How sure the localizer is that this is an object of the class, in [0, 1]. Raises as `mask` does."""
         confidence = self._found().confidence
         return self.probability if confidence is None else confidence
+
+    def _place(self) -> str:
+        if self.segmentation is None:
+            return "saliency alone"
+        if not self.segmentation.mask.any():
+            return "an empty mask"
+        return f"confidence {self.confidence:.1%}, box {corners(self)}"
 
     def _found(self) -> Segmentation:
         if self.segmentation is None:
@@ -141,3 +158,64 @@ class Explanation:
     def by_class(self) -> tuple[tuple[Detection, ...], ...]:
         """The objects of each class, in the order of the classes; a class has at least one, the surest first."""
         return tuple(tuple(mine) for _, mine in groupby(self.objects, attrgetter("index")))
+
+    def __repr__(self) -> str:
+        head = f"Explanation of {terminal(self.name)}, {self.width} x {self.height} pixels, by {terminal(self.model)}"
+        classes = self.by_class
+        lines = [_line(mine) for mine in classes[:MOST_TOLD]]
+        more = [f"  and {len(classes) - MOST_TOLD} more classes"] if len(classes) > MOST_TOLD else []
+        return "\n".join([f"{head}, preset {terminal(self.preset)}", *lines, *more])
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One of two classes: its score and probability, what speaks for it rather than the other, and its objects.
+
+    `saliency` is 0 or more, in logits for each cell of its grid.
+    """
+
+    index: int
+    label: str
+    score: float
+    probability: float
+    saliency: Saliency
+    objects: tuple[Detection, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Contrast:
+    """Two classes in one photo; the maps of both sides are on one scale. `predictions` are the photo's likeliest."""
+
+    name: str
+    model: str
+    probabilities: str
+    first: Side
+    second: Side
+    predictions: tuple[Prediction, ...]
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """The names of both classes."""
+        return self.first.label, self.second.label
+
+    @property
+    def difference(self) -> float:
+        """By how much the score of the first class is higher, in logits."""
+        return self.first.score - self.second.score
+
+
+def corners(detection: Detection) -> tuple[int, int, int, int]:
+    """The box in whole photo pixels, half-open."""
+    x0, y0, x1, y1 = (round(value) for value in detection.box.as_tuple())
+    return x0, y0, x1, y1
+
+
+def _line(objects: Sequence[Detection]) -> str:
+    """A class of an explanation: its probability, its name, how many objects it has, and their boxes."""
+    first = f"  {objects[0].probability:>6.1%}  {terminal(objects[0].label)}"
+    found = [each for each in objects if each.segmentation and each.segmentation.mask.any()]
+    if not found:
+        return first
+    told = [str(corners(each)) for each in found[:MOST_TOLD]] + ["…"] * (len(found) > MOST_TOLD)
+    are_several = len(found) > 1
+    return f"{first}: {len(found)} object{'s' * are_several}, box{'es' * are_several} {', '.join(told)}"

@@ -18,7 +18,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from deepinside.core import html
+from deepinside.core.escape import terminal
 from deepinside.core.geometry import Box
+from deepinside.evaluation.columns import lines, used_tables
 from deepinside.evaluation.metrics import (
     BINS,
     CORRECT_IOU,
@@ -55,10 +58,10 @@ class Found:
     """
 
     objects: Float[np.ndarray, "k 5"] | None = None
-    sweep: Float[np.ndarray, "t 4"] | None = None
-    pixels: Int[np.ndarray, "2 bins"] | None = None
+    sweep: Float[np.ndarray, "t 4"] | None = field(default=None, repr=False)
+    pixels: Int[np.ndarray, "2 bins"] | None = field(default=None, repr=False)
     scores: Mapping[str, float] = field(default_factory=dict)
-    score_map: ScoreMap | None = None
+    score_map: ScoreMap | None = field(default=None, repr=False)
 
     @property
     def is_unknown(self) -> bool:
@@ -84,9 +87,9 @@ class Case:
     label: str
     predicted: str
     rank: int
-    truth: Truth
+    truth: Truth = field(repr=False)
     share: float
-    found: Mapping[str, Found]
+    found: Mapping[str, Found] = field(repr=False)
 
     @property
     def truths(self) -> Float[np.ndarray, "m 4"]:
@@ -117,17 +120,17 @@ class Row:
     """
 
     method: str
-    boxes: Float[np.ndarray, "n 4"] | None
-    ious: Float[np.ndarray, " n"] | None
+    boxes: Float[np.ndarray, "n 4"] | None = field(repr=False)
+    ious: Float[np.ndarray, " n"] | None = field(repr=False)
     figures: Mapping[str, Estimate]
     threshold: Threshold | None = None
-    columns: Mapping[str, Float[np.ndarray, " n"]] = field(default_factory=dict)
-    objects: Sequence[Matched] = ()
+    columns: Mapping[str, Float[np.ndarray, " n"]] = field(default_factory=dict, repr=False)
+    objects: Sequence[Matched] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The results of a run, with every image that could not be judged."""
+    """The results of a run, with every image that could not be judged. In a notebook, it shows its tables."""
 
     model: str
     seed: int
@@ -140,10 +143,34 @@ class Evaluation:
         if not self.failures:
             return []
         total = len(self.failures) + len(self.cases)
-        lines = [f"{len(self.failures)} of {total} images could not be judged:"]
-        lines += [f"  {failure.reason}" for failure in self.failures[:most]]
+        told = [f"{len(self.failures)} of {total} images could not be judged:"]
+        told += [f"  {failure.reason}" for failure in self.failures[:most]]
         more = len(self.failures) - most
-        return [*lines, f"  and {more} more, all named in the JSON file"] if more > 0 else lines
+        return [*told, f"  and {more} more, all named in the JSON file"] if more > 0 else told
+
+    def __repr__(self) -> str:
+        told = [f"  {name}: {each}" for name, row in self.rows.items() if (each := _main_figures(row))]
+        return "\n".join([f"Evaluation of {terminal(self.model)}, {self._counts()}", *told])
+
+    def _repr_html_(self) -> str:
+        figures = {name: row.figures for name, row in self.rows.items()}
+        main, *others = (
+            html.table(title, ["method", *(column.heading.replace("\n", " ") for column in columns)], rows)
+            for title, columns in used_tables(figures)
+            for rows in [lines(columns, figures)]
+        )
+        note = html.small("in percent, ± half of the 95% bootstrap interval")
+        return html.page(html.heading(self.model, self._counts()), main, note, html.folded("more figures", others))
+
+    def _counts(self) -> str:
+        failed = f", {len(self.failures)} could not be judged" if self.failures else ""
+        return f"{len(self.cases)} images{failed}"
+
+
+def _main_figures(row: Row) -> str:
+    """The figures of ILSVRC's localization task, as far as a method has them."""
+    names = {"top1_error": "top-1 error", "top5_error": "top-5 error", "gt_known_accuracy": "GT-known accuracy"}
+    return ", ".join(f"{name} {row.figures[key].value:.1%}" for key, name in names.items() if key in row.figures)
 
 
 def tabulate(cases: Sequence[Case], seed: int) -> dict[str, Row]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -19,8 +18,9 @@ from deepinside.core.geometry import Box
 from deepinside.core.images import read
 from deepinside.core.terminal import literal
 from deepinside.evaluation.baselines import MAP_METHODS
+from deepinside.evaluation.columns import Column, lines, used_tables
 from deepinside.evaluation.masks import TOLERANCE
-from deepinside.evaluation.metrics import CORRECT_IOU, LEVELS, STAGES, TOP, Estimate
+from deepinside.evaluation.metrics import CORRECT_IOU, TOP, Estimate
 from deepinside.evaluation.objects import SEVERAL
 from deepinside.evaluation.results import Evaluation, Row
 from deepinside.evaluation.sizes import Sized, by_size
@@ -151,15 +151,6 @@ def _known_row(evaluation: Evaluation, method: str) -> Row:
     return row
 
 
-@dataclass(frozen=True)
-class Column:
-    """One figure of every method: its heading, its key in the JSON file, and whether its interval is shown."""
-
-    heading: str
-    key: str
-    interval: bool = False
-
-
 def tables(evaluation: Evaluation) -> Iterator[Table]:
     """Methods as rows, figures in percent, in as many tables as fit 80 columns; each figure is that of its key in JSON.
 
@@ -167,11 +158,8 @@ def tables(evaluation: Evaluation) -> Iterator[Table]:
     method has are left out, and so are methods that have none of a table's.
     """
     rows = {name: row.figures for name, row in evaluation.rows.items()}
-    used = {key for figures in rows.values() for key in figures}
-    for title, columns in _TABLES:
-        there = [column for column in columns if column.key in used]
-        if there:
-            yield _table(title or f"{evaluation.model}, {len(evaluation.cases)} images", there, rows)
+    for title, columns in used_tables(rows):
+        yield _table(title or f"{evaluation.model}, {len(evaluation.cases)} images", columns, rows)
     yield from _size_tables(list(by_size(evaluation)))
 
 
@@ -195,75 +183,10 @@ def _table(title: str, columns: Sequence[Column], rows: Mapping[str, Mapping[str
     result.add_column("method", no_wrap=True)
     for column in columns:
         result.add_column(column.heading, justify="right", no_wrap=True)
-    for name, figures in rows.items():
-        if any(column.key in figures for column in columns):
-            result.add_row(literal(name), *(_percent(figures.get(column.key), column.interval) for column in columns))
+    for name, *cells in lines(columns, rows):
+        result.add_row(literal(name), *cells)
     return result
 
-
-_TABLES: tuple[tuple[str, tuple[Column, ...]], ...] = (
-    (
-        "",  # the network and the number of images
-        (
-            Column("top-1\nerror", "top1_error", True),
-            Column("top-5\nerror", "top5_error", True),
-            Column("GT-known\naccuracy", "gt_known_accuracy", True),
-            Column("mean\nIoU", "mean_iou", True),
-        ),
-    ),
-    (
-        "share of boxes right at an IoU of",
-        tuple(Column(str(level), f"box_accuracy_{level}") for level in LEVELS),
-    ),
-    (
-        "MaxBoxAcc at an IoU of",
-        tuple(Column(str(level), f"max_box_accuracy_{level}") for level in LEVELS),
-    ),
-    (
-        "masks",
-        (
-            Column("mask\nIoU", "mask_iou", True),
-            Column("boundary\nF", "boundary_f", True),
-        ),
-    ),
-    (
-        "objects, one to one",
-        (
-            Column("recall", "object_recall", True),
-            Column("precision", "object_precision", True),
-            Column("F1", "object_f1", True),
-            Column("AP50", "object_ap50", True),
-        ),
-    ),
-    (
-        "images with several objects",
-        (Column("recall, one\nto one", "object_recall_several", True),),
-    ),
-    (
-        "score maps, by the rules of wsolevaluation",
-        (
-            Column("MaxBoxAcc", "max_box_acc_v1", True),
-            Column("MaxBoxAccV2", "max_box_acc_v2", True),
-            Column("PxAP", "pxap", True),
-        ),
-    ),
-    (
-        "score maps: MaxBoxAccV2 at an IoU of",
-        tuple(Column(str(level), f"max_box_acc_v2_{level}") for level in LEVELS),
-    ),
-    (
-        "maps",
-        (
-            Column("pointing\ngame", "pointing_game"),
-            Column("insertion\nAUC", "insertion_auc"),
-            Column("deletion\nAUC", "deletion_auc"),
-        ),
-    ),
-    (
-        "rank correlation of maps before and after so many layers are randomized",
-        tuple(Column(f"{share:.0%}", f"randomization_correlation_{100 * share:.0f}") for share in STAGES),
-    ),
-)
 
 _BY_SIZE = (
     ("GT-known accuracy by the share of the image that objects cover (images)", "gt_known_accuracy"),
@@ -294,12 +217,6 @@ _CAM_NOTES = """Grad-CAM, which is CAM here if the network ends in average pooli
 linear layer, and LayerCAM: cut at a fraction of the maximum, for MaxBoxAcc one
 for each IoU. It is what is best on the other half of the images; _oracle: on
 these very images, an upper bound."""
-
-
-def _percent(figure: Estimate | None, interval: bool) -> str:
-    if figure is None:
-        return "—"
-    return f"{100 * figure.value:.1f}" + (f" ±{50 * (figure.high - figure.low):.1f}" if interval else "")
 
 
 def _write(path: Path, write: Callable[[TextIO], object]) -> Path:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.images import Photo
-from deepinside.core.results import Detection
-from deepinside.explanations.contrast import Contrast, contrast
+from deepinside.core.results import Contrast, Detection
+from deepinside.explanations.contrast import contrast
 from deepinside.explanations.explain import explain
 from deepinside.explanations.presets import DEFAULT, PRESETS
 from deepinside.explanations.reconstruct import Reconstruction, reconstruct_by_rules

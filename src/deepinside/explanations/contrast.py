@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
@@ -22,7 +21,7 @@ from torch import Tensor
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Frame
 from deepinside.core.images import Photo, as_photo
-from deepinside.core.results import Detection, Prediction, Saliency
+from deepinside.core.results import Contrast, Detection, Saliency, Side
 from deepinside.explanations.explain import explain
 from deepinside.gradients.grids import as_grid
 from deepinside.gradients.private import borrowed
@@ -31,43 +30,6 @@ from deepinside.networks.classifier import Classifier
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-
-
-@dataclass(frozen=True, eq=False)
-class Side:
-    """One of two classes: its score and probability, what speaks for it rather than the other, and its objects.
-
-    `saliency` is 0 or more, in logits for each cell of its grid.
-    """
-
-    index: int
-    label: str
-    score: float
-    probability: float
-    saliency: Saliency
-    objects: tuple[Detection, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Contrast:
-    """Two classes in one photo; the maps of both sides are on one scale. `predictions` are the photo's likeliest."""
-
-    name: str
-    model: str
-    probabilities: str
-    first: Side
-    second: Side
-    predictions: tuple[Prediction, ...]
-
-    @property
-    def labels(self) -> tuple[str, str]:
-        """The names of both classes."""
-        return self.first.label, self.second.label
-
-    @property
-    def difference(self) -> float:
-        """By how much the score of the first class is higher, in logits."""
-        return self.first.score - self.second.score
 
 
 def contrast(

@@ -21,10 +21,12 @@ from torch import Tensor
 
 from deepinside.core.errors import DeepInsideError, named
 from deepinside.core.images import Photo, as_photo, pixel_count
-from deepinside.core.results import Detection, Explanation, Prediction, Saliency, Segmentation
+from deepinside.core.results import Prediction, Saliency, Segmentation
 from deepinside.core.threads import in_batches
 from deepinside.explanations.localizer import Choice, Seen, Views, is_flat, whole_view
+from deepinside.explanations.originals import Original
 from deepinside.explanations.presets import DEFAULT, AnyLocalizer, localizer_of, name_of
+from deepinside.explanations.results import Detection, Explanation
 from deepinside.gradients.targets import listed
 from deepinside.networks.classifier import Classifier
 
@@ -85,9 +87,10 @@ def explain(
     _check(classifier)
     localizer, most = localizer_of(preset), most_objects(objects, boxes)
     choice = choice_of(classifier, targets, top)
-    photo = as_photo(photo)
-    (seen,) = localizer.see(classifier, [localizer.views(classifier, photo)], [choice], most)
-    return _explanation(classifier, localizer, photo, seen, most)
+    shown = as_photo(photo)
+    original = Path(photo).absolute() if isinstance(photo, (str, os.PathLike)) else shown
+    (seen,) = localizer.see(classifier, [localizer.views(classifier, shown)], [choice], most)
+    return _explanation(classifier, localizer, shown, seen, most, original)
 
 
 def explain_each(
@@ -226,11 +229,12 @@ def _see_together(
 
 
 def detections(
-    classifier: Classifier, localizer: AnyLocalizer, seen: Seen, most: int | None = None
+    classifier: Classifier, localizer: AnyLocalizer, seen: Seen, most: int | None = None, original: Original = None
 ) -> tuple[Detection, ...]:
     """The objects of every class chosen, in the order of the classes, the surest object of a class first.
 
-    At most `most` of each class, all where it is None; with 0, saliency alone, once for each class.
+    At most `most` of each class, all where it is None; with 0, saliency alone, once for each class. `original` is the
+    photo that they are shown in.
 
     Raises `DeepInsideError` where labels and network disagree about the number of classes.
     """
@@ -247,6 +251,7 @@ def detections(
             **(own or Saliency(seen.frame, seen.maps[k]))._asdict(),
             segmentation=segmentation,
             whole=Saliency(seen.frame, seen.maps[k]) if own else None,
+            photo=original,
         )
         for k, index in enumerate(seen.classes)
         for segmentation in ((None,) if most == 0 else segmentations(localizer, seen, k, others)[:most])
@@ -260,17 +265,30 @@ def segmentations(localizer: AnyLocalizer, seen: Seen, k: int, others: bool) -> 
 
 
 def _explanation(
-    classifier: Classifier, localizer: AnyLocalizer, photo: Photo, seen: Seen, most: int | None
+    classifier: Classifier,
+    localizer: AnyLocalizer,
+    photo: Photo,
+    seen: Seen,
+    most: int | None,
+    original: Original,
 ) -> Explanation:
-    found = detections(classifier, localizer, seen, most)
+    found = detections(classifier, localizer, seen, most, original)
     link = classifier.link(len(seen.logits))
     probabilities = classifier.posterior(seen.logits)
     likeliest = seen.logits.topk(min(PREDICTIONS, len(seen.logits))).indices.tolist()
     name, values = classifier.labels.name, seen.logits
     predictions = tuple(Prediction(i, name(i), values[i].item(), probabilities[i].item()) for i in likeliest)
-    size = (photo.width, photo.height)
     return Explanation(
-        photo.name, *size, classifier.name, name_of(localizer), found, link, localizer.about, predictions
+        photo.name,
+        photo.width,
+        photo.height,
+        classifier.name,
+        name_of(localizer),
+        found,
+        link,
+        localizer.about,
+        predictions,
+        photo=original,
     )
 
 
@@ -323,7 +341,8 @@ def outcome_of(
         if isinstance(seen, DeepInsideError):
             raise seen
         assert isinstance(shown, Views)
-        return Outcome(path, shown.photo, _explanation(classifier, localizer, shown.photo, seen, most))
+        original = shown.photo if path is None else path.absolute()
+        return Outcome(path, shown.photo, _explanation(classifier, localizer, shown.photo, seen, most, original))
     except DeepInsideError as error:
         return Outcome(path, error=error)
 

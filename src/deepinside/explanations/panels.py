@@ -10,7 +10,8 @@ from itertools import cycle
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
@@ -29,6 +30,8 @@ NUMBER = 6.5  # size of an object's number, in points
 OVERSAMPLING = 3  # points a pixel, along each axis, at which the share of it that an object covers is measured
 # The color scale of a map ends at this quantile; with its maximum, a few strong pixels would leave the rest black.
 BRIGHTEST = 0.995
+COLORMAP = "inferno"
+ROWS = 256  # of an image, that are computed with at a time
 
 RGB: TypeAlias = UInt8[np.ndarray, "rows columns 3"]
 Values: TypeAlias = Float[np.ndarray, "rows columns"]
@@ -85,14 +88,40 @@ def show_map(axes: Axes, image: RGB, maps: Sequence[Saliency], top: float | None
 
     By default up to its brightest values. Returns its values, 0 where the network did not look.
     """
-    values, seen = np.zeros(image.shape[:2], np.float32), np.zeros(image.shape[:2], bool)
-    for frame, map in maps:
-        frame = frame.resized(image.shape[1], image.shape[0])
-        values = np.maximum(values, frame.map_to_photo(map))
-        seen |= frame.mask_to_photo(np.ones(map.shape, bool))
-    axes.imshow(np.where(seen, values, np.nan), cmap="inferno", vmin=0, vmax=top or brightest(values))
+    values, seen = joined(maps, image.shape[1], image.shape[0])
+    axes.imshow(np.where(seen, values, np.nan), cmap=COLORMAP, vmin=0, vmax=top or brightest(values))
     axes.set_facecolor("0.85")
     return values
+
+
+def joined(maps: Sequence[Saliency], width: int, height: int) -> tuple[Values, Bool[np.ndarray, "rows columns"]]:
+    """The largest of some maps at each pixel of an image, and whether the network looked at it."""
+    values, seen = np.zeros((height, width), np.float32), np.zeros((height, width), bool)
+    for frame, map in maps:
+        frame = frame.resized(width, height)
+        values = np.maximum(values, frame.map_to_photo(map))
+        seen |= frame.mask_to_photo(np.ones(map.shape, bool))
+    return values, seen
+
+
+def overlaid(image: RGB, values: Values, alpha: float) -> RGB:
+    """The image with a map over it, in the colors of `show_map`: the stronger the map, the less is left of the image.
+
+    The share of the map is `alpha` where it is brightest, and 0 where it is 0; in between, it is as the square root.
+    """
+    most, result = brightest(values), np.array(image)
+    for top in range(0, len(result), ROWS):  # as floats, a large photo would fill the memory
+        rows = slice(top, top + ROWS)
+        share = unit(values[rows], most)
+        colors = colormaps[COLORMAP](share)[..., :3] * 255
+        share = alpha * np.sqrt(share)[..., None]
+        result[rows] = np.round(result[rows] * (1 - share) + colors * share)
+    return result
+
+
+def unit(values: Values, most: float) -> Values:
+    """The values of a map from 0 to 1, which is `most` and above."""
+    return np.clip(values / most, 0, 1)
 
 
 def brightest(values: Values) -> float:

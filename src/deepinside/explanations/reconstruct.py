@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import nlargest
 from pathlib import Path
 
@@ -39,7 +39,7 @@ class Reconstruction:
     rule: str
     score: float
     frame: Frame
-    gradient: Float[np.ndarray, "channels height width"]
+    gradient: Float[np.ndarray, "channels height width"] = field(repr=False)
     rectifiers: Mapping[str, int]
     others: Mapping[str, int]
 

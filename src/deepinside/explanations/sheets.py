@@ -20,17 +20,18 @@ from deepinside.core.files import atomic_write
 from deepinside.core.fonts import Lettering, fitted
 from deepinside.core.geometry import Frame
 from deepinside.core.images import Photo, save_png
-from deepinside.core.results import About, Detection, Explanation, Saliency
+from deepinside.core.results import About, Contrast, Detection, Explanation, Saliency
 from deepinside.explanations import presets as localizers
-from deepinside.explanations.contrast import Contrast
 from deepinside.explanations.panels import (
     BRIGHTEST,
+    COLORMAP,
     brightest,
     cut_out,
     dimmed,
     maps_of,
     show_map,
     show_outlines,
+    unit,
     with_seeds,
 )
 from deepinside.explanations.panels import PREDICTION as PREDICTION
@@ -54,7 +55,7 @@ def localization_sheet(photo: Photo, explanation: Explanation) -> Figure:
     """
     image = thumbnail(photo)
     titles = ("outline and box", "saliency", "seeds", "mask")
-    figure, rows = _grid(photo, len(explanation.by_class), titles, _footer_of(explanation))
+    figure, rows = _grid(photo, len(explanation.by_class), titles, footer_of(explanation))
     for axes, objects in zip(rows, explanation.by_class, strict=True):
         show_outlines(axes[0], image, objects)
         _caption(axes[0], photo, objects[0].label, f"{objects[0].probability:.1%}")
@@ -68,13 +69,14 @@ def saliency_sheet(photo: Photo, explanation: Explanation) -> Figure:
     """One row per class: the photo, its saliency, and the saliency over the photo."""
     image = thumbnail(photo)
     titles = ("photo", "saliency", "both")
-    figure, rows = _grid(photo, len(explanation.by_class), titles, _footer_of(explanation))
+    figure, rows = _grid(photo, len(explanation.by_class), titles, footer_of(explanation))
     for axes, objects in zip(rows, explanation.by_class, strict=True):
         axes[0].imshow(image)
         _caption(axes[0], photo, objects[0].label, f"{objects[0].probability:.1%}")
         values = show_map(axes[1], image, maps_of(objects))
         axes[2].imshow(dimmed(image, 0.75))
-        axes[2].imshow(values, cmap="inferno", vmax=brightest(values), alpha=_unit(values) ** 0.5)
+        most = brightest(values)
+        axes[2].imshow(values, cmap=COLORMAP, vmax=most, alpha=unit(values, most) ** 0.5)
     return figure
 
 
@@ -180,16 +182,32 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
+def rendered(figure: Figure) -> Image.Image:
+    """A figure as an RGB image."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+
 def save_map(values: Float[np.ndarray, "rows columns"], path: Path) -> Path:
     """Write a map as a gray PNG of the photo's size: 0 is black, the quantile `BRIGHTEST` and above are white."""
-    return save_png(Image.fromarray((_unit(values) * 255).round().astype(np.uint8)), path)
+    return save_png(Image.fromarray((unit(values, brightest(values)) * 255).round().astype(np.uint8)), path)
 
 
 def thumbnail(photo: Photo) -> UInt8[np.ndarray, "rows columns 3"]:
     """The photo as RGB bytes, its longer side reduced to `PANEL` pixels if it has more."""
-    scale = min(PANEL / max(photo.width, photo.height), 1.0)
-    size = (max(round(photo.width * scale), 1), max(round(photo.height * scale), 1))
+    size = thumbnail_size(photo.width, photo.height)
     return np.asarray(photo.image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0))
+
+
+def thumbnail_size(width: int, height: int) -> tuple[int, int]:
+    """The width and height of the thumbnail of a photo.
+
+    >>> thumbnail_size(960, 300), thumbnail_size(40, 30)
+    ((480, 150), (40, 30))
+    """
+    scale = min(PANEL / max(width, height), 1.0)
+    return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
 def title(axes: Axes, name: str, number: str, size: float, width: float) -> None:
@@ -241,7 +259,8 @@ def _caption(axes: Axes, photo: Photo, name: str, number: str) -> None:
     axes.set_ylabel(f"{label.text}\n{number}", **label.style)
 
 
-def _footer_of(explanation: Explanation) -> str:
+def footer_of(explanation: Explanation) -> str:
+    """Which network and preset found something, and what a probability is."""
     meaning = f"probability: {explanation.probabilities} of the {explanation.about.logits}"
     return _joined(explanation.model, _taken(explanation.preset, explanation.about), meaning)
 
@@ -279,7 +298,3 @@ def _grid(photo: Photo, rows: int, titles: tuple[str, ...], footer: str) -> tupl
         axes.set_yticks([])
     figure.supxlabel(about.text, **about.style)
     return figure, [list(row) for row in grid]
-
-
-def _unit(values: Float[np.ndarray, "rows columns"]) -> Float[np.ndarray, "rows columns"]:
-    return np.clip(values / brightest(values), 0, 1)

@@ -88,13 +88,18 @@ def fiftyone(manifest: Manifest, known: Names) -> Iterator[Add]:
 
 
 def _detection(seen: Detection, number: int, label: str, explanation: Explanation) -> dict[str, Any]:
+    fields = described(seen, number, label, explanation)
+    return {"_cls": "Detection", **fields, "mask": {"$binary": {"base64": _packed(fields["mask"]), "subType": "00"}}}
+
+
+def described(seen: Detection, number: int, label: str, explanation: Explanation) -> dict[str, Any]:
+    """The fields of a `fiftyone.Detection`: the box as fractions of the photo, and the part of the mask in it."""
     x0, y0, x1, y1 = corners(seen)
     width, height = explanation.width, explanation.height
     return {
-        "_cls": "Detection",
         "label": label,
         "bounding_box": [x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height],
-        "mask": {"$binary": {"base64": _packed(seen.mask[y0:y1, x0:x1]), "subType": "00"}},
+        "mask": seen.mask[y0:y1, x0:x1],
         "confidence": seen.confidence,
         "probability": seen.probability,
         "wnid": seen.wnid,

@@ -7,6 +7,7 @@ from hashlib import blake2b
 from itertools import chain
 
 from deepinside.core.results import Detection, Explanation
+from deepinside.core.results import corners as corners
 
 
 def numbered(explanation: Explanation) -> Iterator[tuple[int, Detection]]:
@@ -17,12 +18,6 @@ def numbered(explanation: Explanation) -> Iterator[tuple[int, Detection]]:
 def scores(detection: Detection) -> dict[str, float]:
     """The two numbers of an object: by which tools rank it, and that of its class in the photo."""
     return {"score": detection.confidence, "probability": detection.probability}
-
-
-def corners(detection: Detection) -> tuple[int, int, int, int]:
-    """The box in whole photo pixels, half-open."""
-    x0, y0, x1, y1 = (round(value) for value in detection.box.as_tuple())
-    return x0, y0, x1, y1
 
 
 def reviewed(explanation: Explanation) -> dict[str, float]:

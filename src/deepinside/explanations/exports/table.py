@@ -38,14 +38,17 @@ def table(manifest: Manifest, known: Names) -> Iterator[Add]:
                 return
             class_names(explanation, names)
             of_photo = [below(name).as_posix(), os.path.abspath(photo), explanation.width, explanation.height]
-            found = [
-                (seen.index, names[seen.index], seen.wnid, number, *_numbers(seen))
-                for number, seen in numbered(explanation)
-            ]
-            rows = found or [(None,) * OF_OBJECTS]
+            rows = of_objects(explanation, names) or [(None,) * OF_OBJECTS]
             grown.append("".join(csv_row([*of_photo, *row, explanation.review]) for row in rows), entry, version)
 
         yield add
+
+
+def of_objects(explanation: Explanation, names: Names) -> list[tuple[object, ...]]:
+    """What each object has in the columns from `index` to `y1`; `names` are those of its classes."""
+    return [
+        (seen.index, names[seen.index], seen.wnid, number, *_numbers(seen)) for number, seen in numbered(explanation)
+    ]
 
 
 def _numbers(seen: Detection) -> tuple[float, ...]:

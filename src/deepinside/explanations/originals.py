@@ -1,0 +1,31 @@
+"""The photo that an explanation is of: the file that it is in, or the photo itself where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeAlias
+
+from deepinside.core.errors import DeepInsideError
+from deepinside.core.images import Photo, read
+
+# A file is read again when it is needed: a list of explanations must not keep all photos in memory.
+Original: TypeAlias = Photo | Path | None
+
+
+def photo_of(original: Original, width: int, height: int) -> Photo:
+    """The photo, which was so many pixels wide and high when it was explained.
+
+    Raises `DeepInsideError` where it is not known, cannot be read any more, or has another size now.
+    """
+    if original is None:
+        raise DeepInsideError(
+            "expected an explanation that knows its photo, got one without; add it: "
+            "dataclasses.replace(explanation, photo=deepinside.read(path))"
+        )
+    photo = read(original) if isinstance(original, Path) else original
+    if (photo.width, photo.height) != (width, height):
+        raise DeepInsideError(
+            f"{photo.name}: expected the photo that was explained, of {width} x {height} pixels, got one of "
+            f"{photo.width} x {photo.height}; explain it again"
+        )
+    return photo
