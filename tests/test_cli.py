@@ -123,7 +123,8 @@ def test_saliency_writes_a_sheet_and_a_map_of_the_photos_size(deepinside, photos
 def test_runs_that_differ_write_different_files(deepinside, small, tmp_path):
     square(tmp_path / "a.png")
     runs = [("--top", 2), ("--layer", "features"), ("--preset", "best"), ("--target", 1), ("--neuron", "features:2")]
-    names = ["", "-features", "-best", "-green", "-features-2"]
+    runs += [("--preset", "smoothgrad"), ("--preset", "gradcam"), ("--preset", "gradcam", "--layer", "features")]
+    names = ["", "-features", "-best", "-green", "-features-2", "-smoothgrad", "-gradcam", "-gradcam-features"]
     for run in runs:
         assert deepinside("saliency", tmp_path / "a.png", *run, "--out", tmp_path / "out")[0] == 0
     expected = {f"a.{kind}{name}.png" for name in names for kind in ("map", "saliency")} | {"a.map-2.png"}
@@ -520,6 +521,10 @@ def test_a_full_standard_output_is_one_line(deepinside, small, monkeypatch, phot
     (("saliency", "--rule", "guidde"), "did you mean guided"),
     (("saliency", "--layer", "block"), "expected the name of a layer"),
     (("saliency", "--layer", "classifier"), "grid"),
+    (("saliency", "--preset", "gradcam", "--layer", "block"), "expected the name of a layer"),
+    (("saliency", "--preset", "smoothgrad", "--layer", "blocks.2"), "expected no layer for smoothgrad"),
+    (("saliency", "--preset", "gradcam", "--neuron", "blocks.2.0:1"), "give one of them"),
+    (("saliency", "--preset", "gradcm"), "did you mean gradcam"),
     (("saliency", "--neuron", "blocks.2.0:9999"), "expected channels from 0"),
     (("saliency", "--neuron", "nope:1"), "expected the name of a layer"),
     (("saliency", "--target", "4000"), "expected a class index from 0 to 999"),

@@ -171,6 +171,7 @@ def test_what_a_shell_completes_is_what_the_library_knows():
     from deepinside.training.recipe import RECIPES
 
     assert set(cli_options.PRESETS) == set(presets.PRESETS)
+    assert set(cli_options.METHODS) == set(presets.OTHERS)
     assert set(cli_options.OBJECTS) == set(explain.OBJECTS)
     assert set(cli_options.RULES) == set(rectifiers.RULES)
     assert set(cli_options.FORMATS) == set(export.FORMATS)

@@ -9,7 +9,8 @@ def test_exported_names_are_the_public_surface():
     assert deepinside.__all__ == [
         "At", "Attribution", "Best", "Box", "Classifier", "DeepInsideError", "Detection", "Explanation", "Frame",
         "Labels", "Localizer", "Neuron", "Paper", "Photo", "Reconstruction", "Segmentation", "ascend", "class_image",
-        "contrast", "explain", "explain_each", "gradient", "load", "read", "reconstruct", "saliency",
+        "contrast", "explain", "explain_each", "grad_cam", "gradient", "gradient_times_input", "integrated_gradients",
+        "layer_cam", "load", "read", "reconstruct", "saliency", "smooth_grad",
     ]  # fmt: skip
 
 

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from deepinside.explanations.explain import explain, explain_each
     from deepinside.explanations.localizer import Localizer
     from deepinside.explanations.maps import gradient, saliency
+    from deepinside.explanations.methods import (
+        grad_cam,
+        gradient_times_input,
+        integrated_gradients,
+        layer_cam,
+        smooth_grad,
+    )
     from deepinside.explanations.reconstruct import Reconstruction, reconstruct
     from deepinside.explanations.results import Detection, Explanation
     from deepinside.gradients.attribution import Attribution
@@ -56,11 +63,16 @@ _HOMES = {
     "contrast": "explanations.contrast",
     "explain": "explanations.explain",
     "explain_each": "explanations.explain",
+    "grad_cam": "explanations.methods",
     "gradient": "explanations.maps",
+    "gradient_times_input": "explanations.methods",
+    "integrated_gradients": "explanations.methods",
+    "layer_cam": "explanations.methods",
     "load": "networks.sources",
     "read": "core.images",
     "reconstruct": "explanations.reconstruct",
     "saliency": "explanations.maps",
+    "smooth_grad": "explanations.methods",
 }
 
 __all__ = [
@@ -85,11 +97,16 @@ __all__ = [
     "contrast",
     "explain",
     "explain_each",
+    "grad_cam",
     "gradient",
+    "gradient_times_input",
+    "integrated_gradients",
+    "layer_cam",
     "load",
     "read",
     "reconstruct",
     "saliency",
+    "smooth_grad",
 ]
 
 

@@ -140,8 +140,8 @@ def saliency(
     from deepinside.explanations.explain import explain_each
     from deepinside.explanations.presets import with_maps_of
 
-    if how.neuron and (asked.target or how.layer):
-        raise DeepInsideError("expected a neuron alone, got a class or a layer as well; give one of them")
+    if how.neuron and (asked.target or how.layer or asked.preset != SALIENCY.preset):
+        raise DeepInsideError("expected a neuron alone, got a class, a layer or a preset as well; give one of them")
     localizer = with_maps_of(asked.preset, how.layer, how.rule if how.neuron is None else "gradient")
     check_writable_folder(out)
     names = dict(find_photos(photos))

@@ -34,6 +34,7 @@ ARCHIVE = Path("deepinside-archive")
 # What a shell completes. The library's tables would have to be imported with PyTorch; a test holds them against these.
 MODELS = ("lite0", "lite1", "lite2", "timm:", "torchvision:", "hf:")
 PRESETS = ("best", "paper")
+METHODS = ("smoothgrad", "integrated", "gradient-input", "gradcam", "layercam")
 OBJECTS = ("one", "all")
 RULES = ("gradient", "deconvnet", "guided")
 FORMATS = ("coco", "voc", "yolo", "labelstudio", "masks", "csv", "fiftyone")
@@ -158,7 +159,13 @@ Neuron = Annotated[
         help="A neuron in place of a class; @ROW,COLUMN selects its position on the layer's grid.",
     ),
 ]
-Preset = Annotated[str, typer.Option(help="best, or paper for the paper's own.", autocompletion=among(PRESETS))]
+Preset = Annotated[
+    str,
+    typer.Option(
+        help=f"best, or paper for the paper's own; or the maps of {listed(METHODS)}, cut as the paper cuts its own.",
+        autocompletion=among((*PRESETS, *METHODS)),
+    ),
+]
 Objects = Annotated[
     str,
     typer.Option(
@@ -242,7 +249,10 @@ class Judging:
     """What `evaluate` judges, and by which measures."""
 
     preset: Annotated[
-        str, typer.Option(help="Presets, separated by commas.", autocompletion=among((*PRESETS, ",".join(PRESETS))))
+        str,
+        typer.Option(
+            help="Presets, separated by commas.", autocompletion=among((*PRESETS, ",".join(PRESETS), *METHODS))
+        ),
     ] = "best"
     limit: Annotated[int | None, typer.Option(min=1, help="Judge only so many images, drawn by --seed.")] = None
     seed: Annotated[int, typer.Option(help="Of the draws, the bootstrap and the transferred thresholds.")] = 0

@@ -77,6 +77,18 @@ class Given(Bright):
         return tuple(Segmentation(frame, mask, nowhere, nowhere, 0.0, None, sure) for mask, sure in found)
 
 
+def test_the_usual_methods_are_judged_in_the_same_table(colors, tree):
+    presets = ("smoothgrad", "integrated", "gradient-input", "gradcam", "layercam")
+    evaluation = evaluate(colors, read_samples(tree), Judging(presets))
+    assert set(evaluation.rows) == {*presets, *BASELINES, *CAMS}
+    for name in presets:
+        assert evaluation.rows[name].figures.keys() == evaluation.rows["smoothgrad"].figures.keys()
+        expected = [explain(colors, case.path, case.label, preset=name).objects[0].box for case in evaluation.cases]
+        assert np.allclose(evaluation.rows[name].boxes, [box.as_tuple() for box in expected])
+    peaks = [evaluation.rows[name].figures["pointing_game"].value for name in ("gradcam", "grad_cam")]
+    assert peaks[0] == peaks[1], "the same map"
+
+
 def squares(*corners):
     masks = np.zeros((len(corners), 48, 64), dtype=bool)
     for mask, (x0, y0, x1, y1) in zip(masks, corners, strict=True):

@@ -13,6 +13,7 @@ from deepinside.cut.graphcut import CutOptions
 from deepinside.explanations import presets
 from deepinside.explanations.by_color import Paper
 from deepinside.explanations.by_features import Best
+from deepinside.explanations.by_method import ByMethod
 from deepinside.explanations.compare import compare
 from deepinside.explanations.explain import explain, explain_each
 from deepinside.explanations.localizer import Localizer
@@ -25,6 +26,7 @@ def test_presets_by_name():
     assert localizer_of("paper") is PRESETS["paper"]
     assert localizer_of(Paper(rule="guided")) == Paper(rule="guided")
     assert DEFAULT in PRESETS
+    assert localizer_of("layercam") == ByMethod("layercam")
     with pytest.raises(DeepInsideError, match="did you mean paper"):
         localizer_of("papr")
 
@@ -35,11 +37,20 @@ def test_localizers_are_called_by_their_preset_or_by_what_differs_from_it():
     assert name_of(Paper(rule="guided", layer="7")) == "Paper(layer='7', rule='guided')"
     assert name_of(Paper(cut=CutOptions(components=3))).startswith("Paper(cut=CutOptions(components=3")
     assert name_of(Bright()) == "Bright()"
+    assert name_of(ByMethod("gradcam")) == "gradcam"
+    assert name_of(ByMethod("gradcam", "7")) == "ByMethod(method='gradcam', layer='7')"
 
 
 def test_only_the_papers_maps_can_be_taken_elsewhere():
     assert with_maps_of("paper", "3", "guided") == Paper(layer="3", rule="guided")
     assert with_maps_of("best", None, "gradient") is PRESETS["best"]
+    assert with_maps_of("gradcam", "3", "gradient") == ByMethod("gradcam", "3")
+    with pytest.raises(
+        DeepInsideError, match="expected no layer for smoothgrad, got '3'; gradcam and layercam take one"
+    ):
+        with_maps_of("smoothgrad", "3", "gradient")
+    with pytest.raises(DeepInsideError, match="preset 'paper'"):
+        with_maps_of("gradcam", None, "guided")
     for layer, rule in (("3", "gradient"), (None, "guided")):
         with pytest.raises(DeepInsideError, match="preset 'paper'"):
             with_maps_of("best", layer, rule)

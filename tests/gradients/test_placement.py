@@ -87,6 +87,7 @@ def test_hiera_keeps_its_tokens_in_the_order_of_its_pooling():
     ((1, 8, 7, 7), (224, 224), False), ((1, 8, 7, 10), (224, 320), False), ((1, 64, 7, 10), (224, 224), False),
     ((1, 8, 4, 256), (256, 256), True), ((1, 16, 196, 96), (224, 224), True), ((1, 7, 7, 96), (224, 224), True),
     ((1, 50, 96), (224, 224), True), ((1, 96), (224, 224), False), ((1, 47, 96), (224, 224), False),
+    ((1, 8, 1, 1), (64, 192), False), ((1, 8, 1, 2), (64, 192), False), ((1, 8, 2, 2), (64, 192), True),
 ])  # fmt: skip
 def test_shapes_that_need_a_look(shape, size, doubtful):
     assert is_doubtful(shape, size) == doubtful

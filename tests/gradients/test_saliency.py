@@ -11,8 +11,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from deepinside.core.errors import DeepInsideError
+from deepinside.gradients.question import CHUNK, chunk_size
 from deepinside.gradients.rectifiers import RectifierRule
-from deepinside.gradients.saliency import CHUNK, chunk_size, gradient, largest_magnitude, put_back, saliency, ten_crops
+from deepinside.gradients.saliency import gradient, largest_magnitude, put_back, saliency, ten_crops
 from deepinside.gradients.targets import At, Neuron
 from helpers import state_of
 

@@ -68,9 +68,21 @@ def test_a_classifier_of_a_users_module_holds_that_module():
 def test_stages_are_found_anew_for_a_module_that_may_change():
     network = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     classifier = Classifier(network, size=32)
-    before = classifier.stages((64, 64))
-    network[1] = nn.Sequential(nn.Conv2d(4, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 2, 1))
+    before, last = classifier.stages((64, 64)), classifier.last_layer()
+    network[1] = nn.Sequential(nn.Conv2d(4, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 1, 1))
+    network.insert(2, nn.ReLU())
     assert classifier.stages((64, 64)) != before
+    assert (last, classifier.last_layer()) == ("model.1", "model.2")
+
+
+def test_the_last_layer_is_found_for_a_size_and_kept_for_a_frozen_network(monkeypatch):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, 4, 1), nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    classifier = Classifier(network, size=64, frozen=True)
+    assert (classifier.last_layer(), classifier.last_layer((16, 16))) == ("model.1", "model.0")
+    monkeypatch.setattr("deepinside.networks.classifier.last_layer", lambda *_: "found anew")
+    assert (classifier.last_layer(), classifier.last_layer((16, 16))) == ("model.1", "model.0")
+    assert classifier.around(Normalized(network, (0.0,) * 3, (1.0,) * 3)).last_layer() == "found anew"
+    assert classifier.freeze().last_layer() == "found anew"
 
 
 def test_around_another_network_everything_else_stays():
@@ -137,6 +149,7 @@ def test_stages_and_layers_are_found_with_the_channels_of_the_network():
     classifier = Classifier(network, size=32)
     assert [layer.name for layer in classifier.layers()] == ["0", "1", "2", "3"]
     assert classifier.stages((64, 64)).last == "model.1"
+    assert classifier.last_layer() == "model.1"
 
 
 def test_labels_of_another_number_of_classes_are_refused_and_none_are_not():

@@ -6,7 +6,7 @@ import torch
 import torchvision
 from torch import nn
 
-from deepinside.networks.layers import Stages, find_stages, list_layers
+from deepinside.networks.layers import Stages, find_stages, last_layer, list_layers
 from helpers import state_of
 
 
@@ -43,6 +43,42 @@ def test_finding_stages_changes_nothing():
     before = state_of(network)
     stages_of(network, 64, 96)
     assert state_of(network) == before
+
+
+@pytest.mark.parametrize(("make", "size", "expected"), [
+    (lambda: timm.create_model("tf_efficientnet_lite0"), 224, "bn2"),
+    (lambda: torchvision.models.resnet18(), 224, "layer4"),
+    # A grid of 2 x 2 is too coarse to place an object.
+    (lambda: torchvision.models.resnet18(), 64, "layer3"),
+    # The scores are read of the class token, so that nothing reaches the other tokens of the last block.
+    (lambda: timm.create_model("vit_tiny_patch16_224", depth=3), 224, "blocks.1"),
+    (lambda: timm.create_model("vit_tiny_patch16_224", depth=3, global_pool="avg"), 224, "norm"),
+    (lambda: timm.create_model("swin_tiny_patch4_window7_224", depths=(1, 1, 1, 1)), 224, "norm"),
+    # A grid as fine as the image, where there is no other.
+    (lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()), 8, "1"),
+    (lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 2)), 8, None),
+])  # fmt: skip
+def test_the_last_layer_is_one_that_the_scores_depend_on(make, size, expected):
+    torch.manual_seed(0)
+    network = make().train()
+    before = state_of(network)
+    assert last_layer(network, (size, size)) == expected
+    assert state_of(network) == before
+
+
+def test_a_layer_that_leads_elsewhere_is_not_the_last():
+    class Beside(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.features, self.beside = nn.Conv2d(3, 4, 3, stride=2), nn.Conv2d(4, 4, 1)
+
+        def forward(self, images):
+            features = self.features(images)
+            self.beside(features)
+            return features.mean((2, 3))
+
+    torch.manual_seed(0)
+    assert last_layer(Beside(), (16, 16)) == "features"
 
 
 def test_layers_are_listed_as_they_ran_with_shapes_and_grids():

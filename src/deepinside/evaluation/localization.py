@@ -23,7 +23,7 @@ from deepinside.core.images import Photo, pixel_count, read
 from deepinside.core.results import Segmentation
 from deepinside.core.threads import in_batches
 from deepinside.data.boxes import Sample
-from deepinside.evaluation.baselines import cam_layer, cam_maps
+from deepinside.evaluation.baselines import cam_maps
 from deepinside.evaluation.cases import Annotated, Asked, annotated, failure
 from deepinside.evaluation.masks import Mask
 from deepinside.evaluation.metrics import (
@@ -89,7 +89,7 @@ def judge_numbered(classifier: Classifier, samples: Iterable[tuple[int, Sample]]
         classifier,
         judging,
         judging.localizers,
-        cam_layer(classifier) if judging.baselines else None,
+        classifier.last_layer() if judging.baselines else None,
         _randomized(classifier, judging),
     )
     return in_batches(run.judged, samples, BATCH, lambda numbered: pixel_count(numbered[1].path), MOST_PIXELS)

@@ -21,7 +21,7 @@ from deepinside.core.geometry import Box, Frame
 from deepinside.cut.graphcut import largest_component
 from deepinside.gradients.private import borrowed, private_view
 from deepinside.gradients.probe import read_logits
-from deepinside.gradients.saliency import chunk_size
+from deepinside.gradients.question import chunk_size
 
 TOP = 5  # predictions per image, by the rules of the challenge
 CORRECT_IOU = 0.5  # the smallest IoU of a correct box, likewise

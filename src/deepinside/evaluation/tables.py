@@ -17,13 +17,13 @@ from deepinside.core.fonts import fitted
 from deepinside.core.geometry import Box
 from deepinside.core.images import read
 from deepinside.core.terminal import literal
-from deepinside.evaluation.baselines import MAP_METHODS
 from deepinside.evaluation.columns import Column, lines, used_tables
 from deepinside.evaluation.masks import TOLERANCE
 from deepinside.evaluation.metrics import CORRECT_IOU, TOP, Estimate
 from deepinside.evaluation.objects import SEVERAL
 from deepinside.evaluation.results import Evaluation, Row
 from deepinside.evaluation.sizes import Sized, by_size
+from deepinside.gradients.class_activation import FORMULAS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -237,8 +237,8 @@ def notes(evaluation: Evaluation, judging_baselines: bool = True) -> str:
     first = next(iter(evaluation.rows))
     if count := sum(case.found[first].is_unknown for case in evaluation.cases):
         notes.append(_UNKNOWN_NOTES.format(name=first, count=count))
-    if MAP_METHODS[0] in evaluation.rows:
+    if any(name in evaluation.rows for name in FORMULAS):
         notes.append(_CAM_NOTES)
     elif judging_baselines:
-        notes.append("Grad-CAM and LayerCAM are left out: no layer of the network has height and width.")
+        notes.append("Grad-CAM and LayerCAM are left out: no layer of the network has rows and columns.")
     return "\n".join(notes)

@@ -24,7 +24,8 @@ from deepinside.gradients.grids import as_grid
 from deepinside.gradients.placement import check_placed
 from deepinside.gradients.private import borrowed
 from deepinside.gradients.probe import IMAGE, look
-from deepinside.gradients.saliency import CHUNK, largest_magnitude, put_back, ten_crops
+from deepinside.gradients.question import CHUNK
+from deepinside.gradients.saliency import largest_magnitude, put_back, ten_crops
 from deepinside.networks.classifier import Classifier
 
 

@@ -49,7 +49,8 @@ def saliency(
     >>> torch.equal(saliency(classifier, images, ["dog", "cat"]), saliency(network, images, [1, 0]))
     True
     """
-    return formulas.saliency(*_resolved(network, images, targets), layer=layer, rule=rule)
+    module, classes = resolved(network, targets)
+    return formulas.saliency(module, images, classes, layer=layer, rule=rule)
 
 
 def gradient(
@@ -67,19 +68,18 @@ def gradient(
     >>> gradient(network, torch.rand(2, 3, 4, 4), targets=[3, 7]).shape
     torch.Size([2, 3, 4, 4])
     """
-    return formulas.gradient(*_resolved(network, images, targets), layer=layer, rule=rule)
+    module, classes = resolved(network, targets)
+    return formulas.gradient(module, images, classes, layer=layer, rule=rule)
 
 
-def _resolved(
-    network: nn.Module | Classifier,
-    images: Tensor,
-    targets: Target | Sequence[SupportsIndex | str] | Tensor,
-) -> tuple[nn.Module, Tensor, Any]:
-    """A module and targets that it understands."""
+def resolved(
+    network: nn.Module | Classifier, targets: Target | Sequence[SupportsIndex | str] | Tensor
+) -> tuple[nn.Module, Any]:
+    """A module to compute with, and targets that it understands. Raises `DeepInsideError` for unknown class names."""
     if not isinstance(network, Classifier):
-        return network, images, targets
+        return network, targets
     if isinstance(targets, str):
-        return network.fast, images, network.labels.find(targets)
+        return network.fast, network.labels.find(targets)
     if isinstance(targets, Sequence) and any(isinstance(target, str) for target in targets):
-        return network.fast, images, [network.labels.find(target) for target in targets]
-    return network.fast, images, targets
+        return network.fast, [network.labels.find(target) for target in targets]
+    return network.fast, targets

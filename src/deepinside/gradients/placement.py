@@ -134,5 +134,7 @@ def _answer(output: Tensor, size: tuple[int, int]) -> _Answer:
 
 
 def _is_skewed(grid: Grid, size: tuple[int, int]) -> bool:
+    if grid.rows * grid.columns == 1:  # pooled over the picture, of whatever proportions: nothing to misplace
+        return False
     ratio = grid.rows * size[1] / (max(grid.columns, 1) * size[0])
     return not 1 / SKEWED <= ratio <= SKEWED

@@ -11,21 +11,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import SupportsIndex
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepinside.core.errors import DeepInsideError
 from deepinside.gradients.grids import as_grid
 from deepinside.gradients.placement import check_placed
 from deepinside.gradients.private import borrowed
-from deepinside.gradients.probe import IMAGE, look, look_at
-from deepinside.gradients.targets import Neuron, Target
-
-# Images of 224 x 224 pixels that go through the network at a time: beyond this, CPU throughput no longer grows but
-# memory does. Of larger ones fewer go, so that the memory stays the same.
-CHUNK = 16
+from deepinside.gradients.probe import IMAGE
+from deepinside.gradients.question import question_of
+from deepinside.gradients.targets import Target
 
 
 def saliency(
@@ -68,7 +63,7 @@ def saliency(
     gradients = gradient(network, images, targets, layer=layer, rule=rule)
     if layer is None:
         return largest_magnitude(gradients)
-    leading = gradients.shape[: 2 if _are_several(targets) else 1]
+    leading = gradients.shape[: 2 if question_of(images, targets).are_several else 1]
     size = (images.shape[2], images.shape[3])
     check_placed(network, layer, gradients.shape[len(leading) - 1 :], images)
     maps = as_grid(gradients.flatten(0, len(leading) - 1), size)
@@ -89,31 +84,11 @@ def gradient(
     >>> gradient(network, torch.rand(2, 3, 4, 4), targets=[3, 7]).shape
     torch.Size([2, 3, 4, 4])
     """
-    _check_images(images)
+    question = question_of(images, targets)
     where = (IMAGE if layer is None else layer,)
-    size = chunk_size(images)
     with borrowed(network, images, rule) as private:
-        if callable(targets):
-            size = size if isinstance(targets, Neuron) else len(images)
-            scored = [look_at(private, some, targets, where, rule).gradients[0] for some in images.split(size)]
-            return torch.cat(scored)[:, 0]
-        classes = _class_table(targets, len(images))
-        passes = [
-            look(private, some, some_classes, where, rule).gradients[0]
-            for some, some_classes in zip(images.split(size), classes.split(size), strict=True)
-        ]
-    stacked = torch.cat(passes)
-    return stacked if _are_several(targets) else stacked[:, 0]
-
-
-def chunk_size(images: Float[Tensor, "batch channels height width"]) -> int:
-    """How many of the images to send through a network at a time, by their size.
-
-    >>> chunk_size(torch.empty(64, 3, 224, 224)), chunk_size(torch.empty(64, 3, 640, 640))
-    (16, 1)
-    """
-    pixels = images.shape[2] * images.shape[3]
-    return max(min(CHUNK, CHUNK * 224 * 224 // pixels), 1)
+        found = [question.passes(private, images[part], part, where, rule).gradients[0] for part in question.parts()]
+    return question.answer(torch.cat(found))
 
 
 def largest_magnitude(
@@ -159,45 +134,3 @@ def _corners(whole: Sequence[int], crop: Sequence[int]) -> list[tuple[int, int]]
     """Top-left pixels (y, x) of the corner crops and the center crop."""
     below, right = whole[0] - crop[0], whole[1] - crop[1]
     return [(0, 0), (0, right), (below, 0), (below, right), (below // 2, right // 2)]
-
-
-def _check_images(images: Tensor) -> None:
-    if not isinstance(images, Tensor):
-        raise DeepInsideError(
-            "expected images as a float tensor (batch, channels, height, width) in [0, 1], got "
-            f"{type(images).__name__}; for photos, as files or images, call explain(classifier, photo, boxes=False)"
-        )
-    if images.ndim != 4 or not images.is_floating_point() or not images.numel():
-        raise DeepInsideError(
-            "expected float images of shape (batch, 3, height, width), RGB in [0, 1]; got "
-            f"{images.dtype} {tuple(images.shape)}"
-        )
-
-
-def _are_several(targets: Target | Sequence[SupportsIndex] | Tensor) -> bool:
-    """Whether the caller asked for several maps per image."""
-    return not callable(targets) and _as_tensor(targets).ndim == 2
-
-
-def _as_tensor(targets: object) -> Tensor:
-    """Class numbers of Python, NumPy or PyTorch. Raises `DeepInsideError` for names and for unequal lists."""
-    try:
-        return torch.as_tensor(np.asarray(targets) if isinstance(targets, (list, tuple)) else targets)
-    except (TypeError, ValueError, RuntimeError):
-        pass
-    raise DeepInsideError(f"expected class numbers, since a module has no class names, got {targets!r}")
-
-
-def _class_table(targets: object, batch: int) -> Int[Tensor, "batch k"]:
-    """Targets in any accepted form -> (batch, k)."""
-    table = _as_tensor(targets)
-    if table.is_floating_point() or table.dtype == torch.bool:
-        raise DeepInsideError(f"expected class numbers as targets, got values of type {table.dtype}")
-    if table.ndim == 0:
-        table = table.expand(batch)
-    if table.ndim not in (1, 2) or len(table) != batch:
-        raise DeepInsideError(
-            f"expected one target for all {batch} images, one for each ({batch},) or several for each "
-            f"({batch}, k); got {tuple(table.shape)}"
-        )
-    return table.long() if table.ndim == 2 else table.long()[:, None]

@@ -25,7 +25,7 @@ from deepinside.core.labels import Labels, as_labels
 from deepinside.gradients.private import Snapshot, independent_copy
 from deepinside.gradients.running import home
 from deepinside.networks.declared import declared
-from deepinside.networks.layers import Layer, Stages, find_stages, input_channels, list_layers
+from deepinside.networks.layers import Layer, Stages, find_stages, input_channels, last_layer, list_layers
 from deepinside.networks.normalized import Normalized
 from deepinside.networks.weights import digest
 
@@ -110,6 +110,7 @@ class Classifier:
         self.notes: tuple[str, ...] = (own.note,) if own else ()
         self._snapshot: Snapshot | None = None
         self._stages: dict[tuple[int, int], Stages] = {}  # of the snapshot
+        self._last: dict[tuple[int, int], str | None] = {}  # likewise
         if frozen:
             self.freeze()
 
@@ -138,14 +139,14 @@ class Classifier:
         reference go unnoticed. The network is put into evaluation mode, so that whoever calls it does not train it.
         """
         self._network.eval()
-        self._snapshot, self._stages = Snapshot(self._network), {}
+        self._snapshot, self._stages, self._last = Snapshot(self._network), {}, {}
         return self
 
     def around(self, network: nn.Module) -> Classifier:
         """A classifier with another network, behind a normalization of its own, and everything else as here."""
         assert isinstance(network, Normalized)
         other = copy.copy(self)
-        other._network, other._snapshot, other._stages = network, None, {}
+        other._network, other._snapshot, other._stages, other._last = network, None, {}, {}
         return other
 
     def to(self, device: str | torch.device) -> Classifier:
@@ -168,6 +169,15 @@ class Classifier:
         if larger not in self._stages:
             self._stages[larger] = find_stages(self._network, self.size, larger, self.channels)
         return self._stages[larger]
+
+    def last_layer(self, size: tuple[int, int] | None = None) -> str | None:
+        """The last layer with a grid that the scores depend on, for images of a size, by default the network's own."""
+        size = size or self.size
+        if self._snapshot is None:
+            return last_layer(self._network, size, self.channels)
+        if size not in self._last:
+            self._last[size] = last_layer(self._network, size, self.channels)
+        return self._last[size]
 
     def layers(self) -> list[Layer]:
         """The layers that one can look at, by the names of the module that was given."""

@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from deepinside.core.errors import DeepInsideError
-from deepinside.gradients.grids import SMALLEST, find_grid
+from deepinside.gradients.grids import SMALLEST, as_grid, find_grid
+from deepinside.gradients.logits import logits_of
 from deepinside.gradients.placement import is_doubtful, misplaced
 from deepinside.gradients.private import private_view
-from deepinside.gradients.running import listen, outputs_of
+from deepinside.gradients.probe import look_at
+from deepinside.gradients.running import NetworkError, listen, outputs_of
 
 Shapes: TypeAlias = list[tuple[str, Sequence[int]]]  # of layers, by name
 
@@ -85,6 +88,27 @@ def find_stages(network: nn.Module, size: tuple[int, int], larger: tuple[int, in
     return Stages(fine[-1] if fine else None, middle, seed, last, any_size)
 
 
+def last_layer(network: nn.Module, size: tuple[int, int], channels: int = 3) -> str | None:
+    """The last layer with a grid whose positions the scores depend on, or None: where class-activation maps are taken.
+
+    That is `find_stages`'s last one, unless nothing but a class token is read of it, as of a transformer's last block;
+    then it is the last block before. In a network without a grid of that kind, all maps of more than one row and column
+    count.
+
+    >>> last_layer(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()), (8, 8))
+    '1'
+    """
+    private = private_view(network)
+    placed = _placed(private, torch.zeros(1, channels, *size))
+    coarse = [name for name, shape in placed if _coarse(shape, size)]
+    names = coarse or [name for name, shape in placed if _is_map(shape, size)]
+    children = _children_of_sequences(private)
+    blocks = [name for name in reversed(names) if name in children]
+    candidates = dict.fromkeys([*names[-1:], *blocks, *reversed(names)])
+    noise = torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0))
+    return next((name for name in candidates if _decides(private, name, noise)), None)
+
+
 def list_layers(network: nn.Module, size: tuple[int, int], channels: int = 3) -> list[Layer]:
     """The layers that run for an image of (height, width), in the order in which they finish, on a private copy.
 
@@ -137,6 +161,22 @@ def _coarse(shape: Sequence[int], size: tuple[int, int]) -> int | None:
     if grid is None or min(grid.rows, grid.columns) < SMALLEST:
         return None
     return grid.rows if grid.rows < size[0] and grid.columns < size[1] else None
+
+
+def _is_map(shape: Sequence[int], size: tuple[int, int]) -> bool:
+    grid = find_grid(shape, size)
+    return grid is not None and min(grid.rows, grid.columns) > 1
+
+
+def _decides(private: nn.Module, name: str, image: Float[Tensor, "1 channels height width"]) -> bool:
+    """Whether the logits depend on any position of a layer's grid."""
+    try:
+        passes = look_at(private, image, lambda output: logits_of(output, 1).norm(dim=1), (name,))
+    except NetworkError:
+        raise
+    except DeepInsideError:  # it leads elsewhere
+        return False
+    return bool(as_grid(passes.gradients[0][:, 0], (image.shape[2], image.shape[3])).any())
 
 
 def _shapes(private: nn.Module, blank: Tensor) -> Shapes:
