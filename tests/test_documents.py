@@ -21,6 +21,7 @@ DOCUMENTS = [
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 WITH_EXAMPLES = [path for path in PAGES if path.parent.name == "how-to" or path.stem in ("index", "paper")]
+WITH_EXAMPLES.append(REPOSITORY / "README.md")
 
 
 def name_of(path):
