@@ -1,12 +1,16 @@
 """Why this class and not that: against the closed form behind global pooling, colors in halves, and by itself."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from deepinside import Classifier, DeepInsideError
 from deepinside.core.images import as_photo
+from deepinside.core.labels import Labels
 from deepinside.explanations.contrast import contrast
 from deepinside.explanations.explain import explain
 
@@ -61,6 +65,47 @@ def test_without_a_second_class_it_is_the_likeliest_other(pooled):
     likeliest, second = (each.label for each in explain(pooled, photo, boxes=False).predictions[:2])
     assert contrast(pooled, photo, likeliest).labels == (likeliest, second)
     assert contrast(pooled, photo, second).labels == (second, likeliest)
+
+
+class Tokens(nn.Module):
+    """Scores are read of the first token of the last block, of which no other token reaches them."""
+
+    def __init__(self):
+        super().__init__()
+        self.cut = nn.Conv2d(3, 8, 8, stride=8)
+        self.blocks = nn.ModuleList([nn.TransformerEncoderLayer(8, 2, 16, batch_first=True) for _ in range(2)])
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, images):
+        tokens = self.cut(images).flatten(2).transpose(1, 2)
+        tokens = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1)
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.head(tokens[:, 0])
+
+
+def test_where_only_one_token_is_read_the_map_is_of_a_layer_before():
+    torch.manual_seed(0)
+    classifier = Classifier(Tokens().eval(), labels=list("abcd"), size=48)
+    seen = contrast(classifier, np.random.default_rng(0).random((48, 48, 3)), "a", "b")
+    both = seen.first.saliency.map + seen.second.saliency.map
+    assert (both > 0).mean() > 0.9, "the last block's other tokens have no gradient at all"
+    assert seen.first.saliency.map.shape == (6, 6)
+
+
+def test_it_shows_itself_in_a_notebook(pooled, tmp_path):
+    pixels = np.random.default_rng(4).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    pooled.labels = Labels((("<script>",), ("b",), ("c",), ("d",)))
+    seen = contrast(pooled, tmp_path / "a.png", 0, "b")
+    shown = seen._repr_html_()
+    assert "&lt;script&gt; against b" in shown
+    assert "<script>" not in shown
+    assert shown.count("<img ") == 4
+    assert "without its photo" not in shown
+    assert len(repr(seen).splitlines()) == 3
+    assert [axes.get_ylabel().splitlines()[0] for axes in seen.figure().axes[::2]] == ["<script>", "b"]
+    assert "without its photo" in replace(seen, photo=None)._repr_html_()
 
 
 def test_mistakes_are_named(pooled):

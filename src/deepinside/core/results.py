@@ -199,6 +199,27 @@ class Contrast:
         return self.first.label, self.second.label
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the photo in pixels."""
+        return self.first.saliency.frame.photo_width, self.first.saliency.frame.photo_height
+
+    def __repr__(self) -> str:
+        sides = [f"  {each.probability:>6.1%}  {terminal(each.label)}: score {each.score:.3f}" for each in self.sides]
+        return "\n".join(
+            [f"Contrast in {terminal(self.name)}, by {terminal(self.model)}: {self.difference:+.3f}", *sides]
+        )
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """Both classes."""
+        return self.first, self.second
+
+    @property
+    def top(self) -> float:
+        """The largest value of both maps, up to which both are shown."""
+        return max(float(side.saliency.map.max()) for side in self.sides) or 1.0
+
+    @property
     def difference(self) -> float:
         """By how much the score of the first class is higher, in logits."""
         return self.first.score - self.second.score

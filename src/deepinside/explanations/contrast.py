@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
@@ -21,8 +22,9 @@ from torch import Tensor
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Frame
 from deepinside.core.images import Photo, as_photo
-from deepinside.core.results import Contrast, Detection, Saliency, Side
+from deepinside.core.results import Detection, Saliency, Side
 from deepinside.explanations.explain import explain
+from deepinside.explanations.results import Contrast
 from deepinside.gradients.grids import as_grid
 from deepinside.gradients.private import borrowed
 from deepinside.gradients.probe import IMAGE, look
@@ -56,7 +58,7 @@ def contrast(
     >>> seen.first.label, seen.second.label
     ('cat', 'dog')
     """
-    photo = as_photo(photo)
+    original, photo = photo, as_photo(photo)
     index = classifier.labels.find(first)
     other = _likeliest_but(classifier, photo, index) if second is None else classifier.labels.find(second)
     if index == other:
@@ -65,7 +67,8 @@ def contrast(
     frame, map = _signed(classifier, photo, (index, other))
     one, two = found.by_class
     sides = _side(one, Saliency(frame, np.maximum(map, 0))), _side(two, Saliency(frame, np.maximum(-map, 0)))
-    return Contrast(found.name, found.model, found.probabilities, *sides, found.predictions)
+    shown = Path(original) if isinstance(original, (str, os.PathLike)) else photo
+    return Contrast(found.name, found.model, found.probabilities, *sides, found.predictions, shown)
 
 
 def _side(objects: tuple[Detection, ...], saliency: Saliency) -> Side:
@@ -85,7 +88,7 @@ def _signed(classifier: Classifier, photo: Photo, classes: Sequence[int]) -> tup
     """The evidence for the first class less that for the second on the layer's grid, and where that lies."""
     height, width = classifier.size
     _, image = classifier.whole(photo)
-    layer = classifier.stages((height, width)).last or IMAGE
+    layer = classifier.last_layer() or IMAGE
 
     def summary(_: str, gradient: Tensor, activation: Tensor) -> Float[Tensor, "1 1 _ _"]:
         products = gradient * activation

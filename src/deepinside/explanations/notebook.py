@@ -17,7 +17,7 @@ from PIL import Image
 
 from deepinside.core import html
 from deepinside.core.errors import DeepInsideError
-from deepinside.core.results import MOST_TOLD, Detection, Explanation, Prediction, corners
+from deepinside.core.results import MOST_TOLD, Contrast, Detection, Explanation, Prediction, corners
 from deepinside.explanations.originals import Original, photo_of
 from deepinside.explanations.panels import COLORS, RGB, maps_of, show_map, show_outlines
 from deepinside.explanations.sheets import INCHES, PANEL, footer_of, rendered, thumbnail, thumbnail_size
@@ -51,6 +51,24 @@ def detection_html(detection: Detection, original: Original) -> str:
     image, note = _image_of(original, frame.photo_width, frame.photo_height)
     name = html.heading(detection.label, f"probability {detection.probability:.1%}")
     return html.page(name, note, _pictures(image, [detection], "the photo"), _boxes([detection]))
+
+
+def contrast_html(contrast: Contrast, original: Original) -> str:
+    """For each of both classes, its objects and what speaks for it rather than the other, on one scale."""
+    image, note = _image_of(original, *contrast.size)
+    first, second = contrast.labels
+    lines = []
+    for side, other in zip(contrast.sides, (second, first), strict=True):
+        count = f"{len(side.objects)} object{'s' * (len(side.objects) > 1)}"
+        outlines = panel(partial(show_outlines, objects=side.objects), image)
+        map = panel(partial(show_map, maps=[side.saliency], top=contrast.top), image)
+        pictures = [
+            html.picture(outlines, f"{contrast.name} with {count} of the class {side.label}", "outline and box"),
+            html.picture(map, f"map of what speaks for {side.label}", f"what speaks for it, and not for {other}"),
+        ]
+        lines += [_line(side.label, side.probability), html.row(pictures)]
+    head = html.heading(f"{first} against {second}", f"difference of the scores: {contrast.difference:.2f}")
+    return html.page(head, note, *lines, f"<div>{html.small(f'{contrast.model}  ·  maps on one scale')}</div>")
 
 
 def panel(draw: Callable[[Axes, RGB], object], image: RGB) -> Image.Image:

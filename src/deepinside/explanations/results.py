@@ -41,6 +41,27 @@ class Detection(results.Detection):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Contrast(results.Contrast):
+    """Two classes in one photo, as `core.results.Contrast` has them, and the photo, as `Explanation` keeps it.
+
+    In a notebook, it shows for each class its objects and what speaks for it rather than the other.
+    """
+
+    photo: Original = None
+
+    def figure(self) -> Figure:
+        """The sheet of `deepinside compare --against` as a figure of matplotlib. Raises as `Explanation.figure`."""
+        from deepinside.explanations.sheets import contrast_sheet
+
+        return contrast_sheet(photo_of(self.photo, *self.size), self)
+
+    def _repr_html_(self) -> str:
+        from deepinside.explanations.notebook import contrast_html
+
+        return contrast_html(self, self.photo)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation(results.Explanation):
     """The objects in one photo, as `core.results.Explanation` has them, and the photo, so that it can be shown.
 

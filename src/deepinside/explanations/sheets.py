@@ -136,14 +136,13 @@ def compare_sheet(
 
 def contrast_sheet(photo: Photo, seen: Contrast) -> Figure:
     """One row for each of two classes: its objects, and what speaks for it rather than the other, on one scale."""
-    image, sides = thumbnail(photo), (seen.first, seen.second)
+    image = thumbnail(photo)
     footer = _joined(seen.model, "maps on one scale", f"difference of the scores: {seen.difference:.2f}")
     figure, rows = _grid(photo, 2, ("outline and box", "what speaks for it alone"), footer)
-    top = max(float(side.saliency.map.max()) for side in sides) or 1.0
-    for axes, side in zip(rows, sides, strict=True):
+    for axes, side in zip(rows, seen.sides, strict=True):
         show_outlines(axes[0], image, side.objects)
         _caption(axes[0], photo, side.label, f"{side.probability:.1%}")
-        show_map(axes[1], image, [side.saliency], top)
+        show_map(axes[1], image, [side.saliency], seen.top)
     return figure
 
 
