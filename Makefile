@@ -29,7 +29,7 @@ sweep: .venv/installed-dev
 	$(BIN)/python tools/sweep.py --out build/sweep.jsonl
 
 docs: .venv/installed-docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	$(BIN)/python tools/check_site.py build/site
 
 release-check: .venv/installed-release

@@ -12,11 +12,11 @@ from deepinside.networks.convnet2013 import ConvNet2013
 from deepinside.networks.sources import load
 
 
-def write_run(run, **changes):
+def write_run(run, units=4, **changes):
     """A run as `deepinside train` leaves it, of a network with random weights."""
-    plain = ConvNet2013(2, size=32, hidden_units=4)
+    plain = ConvNet2013(2, size=32, hidden_units=units)
     network = Classifier(plain, size=32, mean=torch.rand(3, 32, 32), std=(0.5,) * 3).network
-    model = {"size": 32, "full": 4, "std": 0.5, "synonyms": [["ant"], ["bee", "honeybee"]], "wnids": []} | changes
+    model = {"size": 32, "full": units, "std": 0.5, "synonyms": [["ant"], ["bee", "honeybee"]], "wnids": []} | changes
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     checkpoint.save(run, 1, tensors, {"model": model})
     return network
@@ -30,6 +30,13 @@ def test_a_run_is_loaded_with_its_mean_image_size_and_labels(tmp_path):
     by_hand = network.model.eval()((images - network.mean) / 0.5)
     assert torch.allclose(classifier.network.eval()(images), by_hand)
     assert load(str(tmp_path), labels=["x", "y"]).labels.find("y") == 1
+
+
+def test_a_run_with_the_default_of_hidden_units_is_loaded(tmp_path):
+    network = write_run(tmp_path, units=None)
+    images = torch.rand(2, 3, 32, 32)
+    by_hand = network.model.eval()((images - network.mean) / 0.5)
+    assert torch.allclose(load(tmp_path).network.eval()(images), by_hand)
 
 
 @pytest.mark.parametrize(("changes", "message"), [

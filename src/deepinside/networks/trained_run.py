@@ -25,7 +25,7 @@ class Description(NamedTuple):
 
     labels: Labels
     size: int
-    units: int
+    units: int | None  # None for the default of a network of this size
     std: float
 
 
@@ -73,6 +73,8 @@ def _described(told: Any) -> Description:
     if not _are_texts(wnids) or len(wnids) not in (0, len(synonyms)):
         raise ValueError(f"expected none or {len(synonyms)} WordNet ids as 'wnids'")
     for key in ("size", "full"):
+        if key == "full" and told[key] is None:
+            continue
         if type(told[key]) is not int or told[key] < 1:
             raise ValueError(f"expected a positive whole number as {key!r}, got {told[key]!r}")
     std = told["std"]
