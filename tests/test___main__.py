@@ -40,7 +40,8 @@ def test_a_reader_who_has_left_is_told_nothing(arguments):
 
 @pytest.mark.parametrize(("typed", "completions"), [
     ("deepinside sal", ["saliency"]),
-    ("deepinside localize --preset ", ["best", "paper"]),
+    ("deepinside localize --preset p", ["paper"]),
+    ("deepinside saliency --preset g", ["gradient-input", "gradcam"]),
     ("deepinside saliency --rule g", ["gradient", "guided"]),
     ("deepinside layers --model lite", ["lite0", "lite1", "lite2"]),
     ("deepinside localize --export m", ["masks"]),

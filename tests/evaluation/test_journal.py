@@ -66,8 +66,8 @@ def test_cases_are_read_back_as_they_were(colors, masked, tmp_path, judging):
                 assert mine is None or (np.array_equal(mine, theirs) and mine.dtype == theirs.dtype)
 
 
-def test_a_line_that_was_cut_off_is_judged_again(colors, tree, tmp_path, judging):
-    samples = list(read_samples(tree))
+def test_a_line_that_was_cut_off_is_judged_again(colors, tree, tmp_path):
+    samples, judging = list(read_samples(tree)), Judging(["paper"])
     run = judge_on(colors, samples, judging, tmp_path / "kept")
     for _ in islice(run, 3):
         pass
