@@ -7,7 +7,7 @@ from PIL import Image
 from torch import nn
 
 from deepinside import Classifier, DeepInsideError
-from deepinside.class_images.references import best_photos, in_view
+from deepinside.class_images.references import best_photos, in_view, listed_photos
 from deepinside.gradients.targets import Neuron
 
 
@@ -56,6 +56,25 @@ def test_the_middle_of_a_photo_is_seen_undistorted(classifier):
     pixels = np.zeros((20, 40, 3), dtype=np.uint8)
     pixels[:, 8:32] = 255  # as wide as the network's proportions allow
     assert in_view(classifier, [pixels]).min() > 0.9, "black is out of view"
+
+
+def test_photos_are_those_of_a_folder_one_or_some(photos, tmp_path):
+    image = Image.new("RGB", (4, 4))
+    assert listed_photos(tmp_path) == listed_photos(str(tmp_path)) == photos
+    assert listed_photos(photos[1]) == [photos[1]]
+    assert listed_photos(image) == [image]
+    assert [len(listed_photos(kind(np.ones((2, 3, 4, 4))[0]))) for kind in (np.array, torch.tensor)] == [1, 1]
+    assert [len(listed_photos(kind(np.ones((2, 3, 4, 4))))) for kind in (np.array, torch.tensor)] == [2, 2]
+    assert listed_photos(path for path in photos) == photos
+    assert listed_photos(()) == []
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DeepInsideError, match="with photos"):
+        listed_photos(tmp_path / "empty")
+
+
+def test_a_view_has_the_size_of_the_image(classifier, photos):
+    assert in_view(classifier, photos[:2]).shape == (2, 3, 10, 12)
+    assert in_view(classifier, photos[:2], (8, 6)).shape == (2, 3, 8, 6)
 
 
 def test_mistakes_are_named(classifier, photos, tmp_path):

@@ -22,7 +22,7 @@ from deepinside.class_images.likeness import drawn_to
 from deepinside.class_images.objectives import Maker, Objective, Posterior, batches, climb, score_of
 from deepinside.class_images.parametrize import Size
 from deepinside.class_images.recipes import Color, Recipe, adjusted
-from deepinside.class_images.references import best_photos, in_view
+from deepinside.class_images.references import best_photos, in_view, listed_photos
 from deepinside.class_images.starts import Try, best, draws
 from deepinside.class_images.transforms import RandomView, Transform
 from deepinside.core.errors import DeepInsideError
@@ -61,7 +61,7 @@ def class_image(
     seed: int = 0,
     mean: Sequence[float] | None = None,
     posterior: bool | None = None,
-    like: Sequence[Any] = (),
+    like: Any = (),
 ) -> Float[Tensor, "k channels height width"]:
     """An image of each target, made to raise its score.
 
@@ -78,9 +78,9 @@ def class_image(
         mean: the color of the mean image, the origin of the paper's ascent. By default the one that the network
             declares in its first layer. To give it says that a network without one takes RGB in [0, 1].
         posterior: whether to raise the class posterior in place of the score, which the paper warns of.
-        like: photos, each as `explain` takes it, whose features an image shall have: for each target those in which a
-            classifier scores it at least half as high as in any, and at most sixteen. Without any, the target alone
-            counts.
+        like: photos whose features an image shall have, a folder or some as `explain` takes them: for each target,
+            those in which a classifier scores it at least half as high as in any, and at most sixteen. Without any,
+            the target alone counts.
 
     Returns:
         RGB in [0, 1], (k, 3, height, width); of a network with other channels, those.
@@ -93,23 +93,24 @@ def class_image(
     >>> class_image(network, [1, 7], preset="paper", size=8, mean=(0.5, 0.5, 0.5)).shape
     torch.Size([2, 3, 8, 8])
     """
-    several, size = _resolved(_networks(network), targets, size)
-    best = best_photos(_networks(network)[0], several, like) if len(like) else []
+    several, height_width = _resolved(_networks(network), targets, size)
+    photos = listed_photos(like)
+    best = best_photos(_networks(network)[0], several, photos) if photos else []
     pictures: list[Tensor] = []
     for batch in batches(several):
         drawn = sum(map(len, pictures))
-        photos = [in_view(_networks(network)[0], own) for own in best[drawn : drawn + len(batch)]]
+        stacks = [in_view(_networks(network)[0], own, height_width) for own in best[drawn : drawn + len(batch)]]
         last: Ascent | None = None
         for last in ascend(  # noqa: B007
             network,
             batch,
             preset=preset,
-            size=size,
+            size=height_width,
             steps=steps,
             seed=seed,
             mean=mean,
             posterior=posterior,
-            like=photos,
+            like=stacks,
         ):
             pass
         assert last is not None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from math import inf
 from typing import Any
 
 import torch
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor, nn
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Frame
-from deepinside.core.images import as_photo
+from deepinside.core.images import Photo, as_photo, find_photos
 from deepinside.gradients.private import borrowed
 from deepinside.gradients.probe import look_at, read_logits
 from deepinside.gradients.targets import Target
@@ -40,13 +42,26 @@ def best_photos(
     return [_best(photos, of_target, most) for of_target in zip(*scores, strict=True)]
 
 
-def in_view(classifier: Classifier | nn.Module, photos: Sequence[Any]) -> Float[Tensor, "n channels height width"]:
-    """The middle of each photo, as large as fits, in [0, 1] at the network's size and on its device.
+def listed_photos(like: Any) -> list[Any]:
+    """Photos one by one: those of a folder, a single one, or some as they are.
 
-    Errors as `best_photos`.
+    Raises `DeepInsideError` for a folder without photos.
+    """
+    if isinstance(like, (str, os.PathLike)):
+        return [path for path, _ in find_photos([like])]
+    is_one = isinstance(like, (Photo, Image.Image)) or getattr(like, "ndim", 4) < 4  # arrays and tensors
+    return [like] if is_one else list(like)
+
+
+def in_view(
+    classifier: Classifier | nn.Module, photos: Sequence[Any], size: tuple[int, int] | None = None
+) -> Float[Tensor, "n channels height width"]:
+    """The middle of each photo, as large as fits, in [0, 1] and on the network's device.
+
+    `size` is (height, width), by default the network's own. Errors as `best_photos`.
     """
     classifier = _checked(classifier)
-    height, width = classifier.size
+    height, width = size or classifier.size
     views = []
     for photo in map(as_photo, photos):
         frame = Frame.center(photo.width, photo.height, width=width, height=height)
