@@ -92,12 +92,14 @@ def test_lucent_has_one_maker_only():
 
 def test_makers_of_one_picture_are_judged_as_themselves(tmp_path):
     makers = [painter(), painter("second", 5)]
-    events = list(judged(makers, [painter("judge", 7)], ["canonical"], [0], Settings(steps=2), tmp_path))
+    judges = [painter("judge", 7), painter("second", 5)]  # of which one is a maker, and judges once
+    events = list(judged(makers, judges, ["canonical"], [0], Settings(steps=2), tmp_path))
     rows = [event for event in events if isinstance(event, Recognition)]
     assert [row.judge for row in rows] == ["painter", "second", "judge"]
     assert [read_drawn(path).provenance.model for path in (tmp_path / "canonical").glob("*.png")] == [
         "painter + second"
     ]
+    assert "vit.py:make and b, 1 classes" in str(table(["a/long/way/vit.py:make", "b"], rows).title)
     shown = table(["painter", "second"], rows)
     assert "painter and second" in str(shown.title)
     assert list(map(str, shown.columns[1].cells))[1:] == ["painter (itself)", "second (itself)", "judge"]

@@ -173,6 +173,7 @@ def judged(
     Yields the progress of each method under its name, then a `Recognition` for each maker and judge, and the
     `Appearance` of the pictures.
     """
+    names = [maker.name for maker in makers]  # who judge their own pictures anyway
     with TemporaryDirectory() as passing:
         for method in methods:
             pictures: list[Path] = []
@@ -181,7 +182,7 @@ def judged(
                     yield replace(event, what=method)
                 else:
                     pictures.append(event.path)
-            for judge in by_family([*makers, *judges]):
+            for judge in by_family([*makers, *(each for each in judges if each.name not in names)]):
                 yield recognition(method, judge.name, family(judge), recognize(judge, pictures, classes))
             yield appearance(method, pictures_in(pictures, makers[0].size))
 
@@ -210,7 +211,8 @@ def table(makers: Sequence[str], rows: Sequence[Recognition]) -> Table:
     from rich.table import Table
 
     count = rows[0].n if rows else 0
-    heading = literal(f"class images of {' and '.join(makers)}, {count} classes")
+    names = " and ".join(Path(maker).name for maker in makers)
+    heading = literal(f"class images of {names}, {count} classes")
     result = Table(title=heading, title_justify="left", box=SIMPLE_HEAD)
     for title in ("method", "judge"):
         result.add_column(title, no_wrap=title == "method", overflow="fold")
