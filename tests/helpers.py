@@ -122,3 +122,12 @@ def square(path, **options):
     image = Image.new("RGB", (40, 30), "gray")
     image.paste("red", (8, 6, 24, 20))
     image.save(path, **options)
+
+
+def noise_photos(folder, count):
+    """Files of noise, each brighter than the one before; at most eight."""
+    draw = np.random.default_rng(0)
+    paths = [folder / f"photo-{number}.png" for number in range(count)]
+    for number, path in enumerate(paths, start=1):
+        Image.fromarray(draw.integers(0, 30 * number, (20, 30, 3), dtype=np.uint8)).save(path)
+    return paths

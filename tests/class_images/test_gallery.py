@@ -30,6 +30,7 @@ from deepinside.core.images import read
 from deepinside.core.labels import Labels
 from deepinside.core.progress import Progress
 from deepinside.gradients.targets import Neuron
+from helpers import noise_photos
 
 NAMES = [f"kind {number}" for number in range(CHUNK + 3)]
 QUICK = Settings(steps=2, seed=5)
@@ -46,11 +47,7 @@ def classifier():
 
 @pytest.fixture
 def photos(tmp_path):
-    draw = np.random.default_rng(0)
-    paths = [tmp_path / f"photo-{number}.png" for number in range(3)]
-    for number, path in enumerate(paths):
-        Image.fromarray(draw.integers(0, 80 + 80 * number, (20, 24, 3), dtype=np.uint8)).save(path)
-    return paths
+    return noise_photos(tmp_path, 3)
 
 
 def run(classifier, targets, folder, settings=QUICK, **how):

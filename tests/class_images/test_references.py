@@ -9,6 +9,7 @@ from torch import nn
 from deepinside import Classifier, DeepInsideError
 from deepinside.class_images.references import best_photos, in_view, listed_photos
 from deepinside.gradients.targets import Neuron
+from helpers import noise_photos
 
 
 @pytest.fixture
@@ -20,11 +21,7 @@ def classifier():
 
 @pytest.fixture
 def photos(tmp_path):
-    draw = np.random.default_rng(0)
-    paths = [tmp_path / f"{number}.png" for number in range(7)]
-    for number, path in enumerate(paths):
-        Image.fromarray(draw.integers(0, 30 + 30 * number, (20, 30, 3), dtype=np.uint8)).save(path)
-    return paths
+    return noise_photos(tmp_path, 7)
 
 
 def test_photos_are_ranked_by_the_score_of_each_target(classifier, photos):

@@ -108,12 +108,22 @@ def test_it_shows_itself_in_a_notebook(pooled, tmp_path):
     assert "without its photo" in replace(seen, photo=None)._repr_html_()
 
 
-def test_mistakes_are_named(pooled):
+def test_a_file_is_found_again_from_another_folder(pooled, tmp_path, monkeypatch):
+    Image.fromarray(np.random.default_rng(4).integers(0, 255, (40, 50, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
+    seen = contrast(pooled, "a.png", 0)
+    monkeypatch.chdir("/")
+    assert "without its photo" not in seen._repr_html_()
+
+
+def test_mistakes_are_named(pooled, unchecked):
     photo = np.random.default_rng(3).random((40, 50, 3))
     with pytest.raises(DeepInsideError, match="expected two classes, got a twice"):
         contrast(pooled, photo, "a", 0)
     with pytest.raises(DeepInsideError, match="expected a class name"):
         contrast(pooled, photo, "a", "e")
+    with pytest.raises(DeepInsideError, match="expected a Classifier, got Normalized"):
+        contrast(pooled.network, photo, 0)
     alone = Classifier(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1)), labels=["a"], size=32)
     with pytest.raises(DeepInsideError, match="two classes at least"):
         contrast(alone, photo, "a")

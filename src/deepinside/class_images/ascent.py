@@ -35,6 +35,8 @@ from deepinside.networks.layers import find_stages
 Network: TypeAlias = nn.Module | Classifier
 Photos: TypeAlias = Float[Tensor, "_ channels height width"]
 
+LATE = 0.75  # the share of the steps whose views the photos of `like` are seen in
+
 
 @dataclass(frozen=True)
 class Ascent:
@@ -93,16 +95,17 @@ def class_image(
     >>> class_image(network, [1, 7], preset="paper", size=8, mean=(0.5, 0.5, 0.5)).shape
     torch.Size([2, 3, 8, 8])
     """
-    several, height_width = _resolved(_networks(network), targets, size)
+    networks = _networks(network)
+    several, height_width = _resolved(networks, targets, size)
     photos = listed_photos(like)
-    best = best_photos(_networks(network)[0], several, photos) if photos else []
+    best = best_photos(networks[0], several, photos) if photos else []
     pictures: list[Tensor] = []
     for batch in batches(several):
         drawn = sum(map(len, pictures))
-        stacks = [in_view(_networks(network)[0], own, height_width) for own in best[drawn : drawn + len(batch)]]
+        stacks = [in_view(networks[0], own, height_width) for own in best[drawn : drawn + len(batch)]]
         last: Ascent | None = None
         for last in ascend(  # noqa: B007
-            network,
+            networks,
             batch,
             preset=preset,
             size=height_width,
@@ -153,8 +156,9 @@ def ascend(
         takes = cache(partial(_take, private, tries[0].images[:1]))
         if like:
             views = _fitting(recipe.transforms(height_width, LATE), height_width, takes)
-            stages = [_layers(each, height_width) for each in networks]
-            scores = [drawn_to(*each, like, views) for each in zip(private, scores, stages, strict=True)]
+            layers = [_layers(each, height_width) for each in networks]
+            asked = zip(private, scores, layers, strict=True)
+            scores = [drawn_to(network, score, names, like, views) for network, score, names in asked]
         objective = Objective(list(map(Maker, private, scores)), recipe.penalties, color)
         for step in range(recipe.steps):
             # The caller's mode is the caller's again at every yield.
@@ -169,9 +173,6 @@ def ascend(
             yield Ascent(step + 1, recipe.steps, tries[0].scores, tries[0].images.clamp(0, 1), done)
             if done:
                 return
-
-
-LATE = 0.75  # the share of the steps whose views the photos of `like` are seen in
 
 
 def _networks(network: Network | Sequence[Network]) -> list[Network]:

@@ -20,7 +20,7 @@ from deepinside.class_images.transforms import Transform, apply_transforms
 from deepinside.gradients.grids import as_grid
 from deepinside.gradients.logits import logits_of
 from deepinside.gradients.running import listen, outputs_of
-from deepinside.gradients.targets import Score, Together
+from deepinside.gradients.targets import Score, Together, sources_of
 
 LEVELS = 256  # quantiles that stand for a distribution
 VIEWS = 4  # random views of each photo
@@ -86,7 +86,7 @@ def drawn_to(
     It is in units of how much the layer that the score is read at varies over the photos.
     """
     likeness = Likeness.to(private, layers, photos, transforms)
-    source = getattr(score, "layer", None)
+    (source,) = sources_of(score)
     unit = torch.stack([_spread(private, source, stack) for stack in photos])
     size = (photos[0].shape[2], photos[0].shape[3])
 

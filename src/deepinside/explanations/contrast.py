@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
@@ -21,9 +20,10 @@ from torch import Tensor
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Frame
-from deepinside.core.images import Photo, as_photo
+from deepinside.core.images import Photo
 from deepinside.core.results import Detection, Saliency, Side
-from deepinside.explanations.explain import explain
+from deepinside.explanations.explain import check_classifier, explained
+from deepinside.explanations.presets import DEFAULT, localizer_of
 from deepinside.explanations.results import Contrast
 from deepinside.gradients.grids import as_grid
 from deepinside.gradients.private import borrowed
@@ -58,17 +58,20 @@ def contrast(
     >>> seen.first.label, seen.second.label
     ('cat', 'dog')
     """
-    original, photo = photo, as_photo(photo)
+    check_classifier(classifier)
     index = classifier.labels.find(first)
-    other = _likeliest_but(classifier, photo, index) if second is None else classifier.labels.find(second)
+    other = None if second is None else classifier.labels.find(second)
     if index == other:
         raise DeepInsideError(f"expected two classes, got {classifier.labels.name(index)} twice")
-    found = explain(classifier, photo, [index, other])
-    frame, map = _signed(classifier, photo, (index, other))
+
+    def both(logits: Float[Tensor, " classes"]) -> list[int]:
+        return [index, _likeliest_but(index, logits) if other is None else other]
+
+    shown, found = explained(classifier, photo, both, localizer_of(DEFAULT))
     one, two = found.by_class
+    frame, map = _signed(classifier, shown, (one[0].index, two[0].index))
     sides = _side(one, Saliency(frame, np.maximum(map, 0))), _side(two, Saliency(frame, np.maximum(-map, 0)))
-    shown = Path(original) if isinstance(original, (str, os.PathLike)) else photo
-    return Contrast(found.name, found.model, found.probabilities, *sides, found.predictions, shown)
+    return Contrast(found.name, found.model, found.probabilities, *sides, found.predictions, found.photo)
 
 
 def _side(objects: tuple[Detection, ...], saliency: Saliency) -> Side:
@@ -76,12 +79,11 @@ def _side(objects: tuple[Detection, ...], saliency: Saliency) -> Side:
     return Side(first.index, first.label, first.score, first.probability, saliency, objects)
 
 
-def _likeliest_but(classifier: Classifier, photo: Photo, index: int) -> int:
-    likeliest = explain(classifier, photo, [index], boxes=False).predictions
-    others = [each.index for each in likeliest if each.index != index]
-    if not others:
+def _likeliest_but(index: int, logits: Float[Tensor, " classes"]) -> int:
+    if len(logits) < 2:
         raise DeepInsideError("expected a network with two classes at least, got one with a single class")
-    return others[0]
+    first, second = map(int, logits.topk(2).indices)
+    return second if first == index else first
 
 
 def _signed(classifier: Classifier, photo: Photo, classes: Sequence[int]) -> tuple[Frame, Float[np.ndarray, "_ _"]]:

@@ -84,13 +84,21 @@ def explain(
     otherwise it is an error. Raises `DeepInsideError` for that, a photo that cannot be read, unknown classes, presets
     or choices of objects, or scores that are not finite.
     """
-    _check(classifier)
+    check_classifier(classifier)
     localizer, most = localizer_of(preset), most_objects(objects, boxes)
-    choice = choice_of(classifier, targets, top)
-    shown = as_photo(photo)
-    original = Path(photo).absolute() if isinstance(photo, (str, os.PathLike)) else shown
-    (seen,) = localizer.see(classifier, [localizer.views(classifier, shown)], [choice], most)
-    return _explanation(classifier, localizer, shown, seen, most, original)
+    return explained(classifier, photo, choice_of(classifier, targets, top), localizer, most)[1]
+
+
+def explained(
+    classifier: Classifier, source: Any, choice: Choice, localizer: AnyLocalizer, most: int | None = None
+) -> tuple[Photo, Explanation]:
+    """A photo, and its explanation for classes that are chosen once the network has been asked.
+
+    `source` and errors are as in `explain`; at most `most` objects of a class are segmented, all where it is None.
+    """
+    photo = as_photo(source)
+    (seen,) = localizer.see(classifier, [localizer.views(classifier, photo)], [choice], most)
+    return photo, _explanation(classifier, localizer, photo, seen, most, _path(source))
 
 
 def explain_each(
@@ -120,7 +128,7 @@ def explain_each(
     caller's thread. Rounding depends on the number of threads and on the photos of a batch: maps may differ from those
     of a photo alone in the fifth digit, and now and then a box with them.
     """
-    _check(classifier)
+    check_classifier(classifier)
     localizer, most = localizer_of(preset), most_objects(objects, boxes)
     choice = choice_of(classifier, targets, top)
     is_few = (top if targets is None else len(listed(targets))) <= FEW_CLASSES
@@ -270,8 +278,9 @@ def _explanation(
     photo: Photo,
     seen: Seen,
     most: int | None,
-    original: Original,
+    path: Path | None,
 ) -> Explanation:
+    original: Original = photo if path is None else path.absolute()
     found = detections(classifier, localizer, seen, most, original)
     link = classifier.link(len(seen.logits))
     probabilities = classifier.posterior(seen.logits)
@@ -292,7 +301,8 @@ def _explanation(
     )
 
 
-def _check(classifier: Classifier) -> None:
+def check_classifier(classifier: Classifier) -> None:
+    """Raise `DeepInsideError` for a module, which does not say how it takes photos."""
     if not isinstance(classifier, Classifier):
         raise DeepInsideError(
             f"expected a Classifier, got {type(classifier).__name__}; wrap a module as Classifier(module, size=..., "
@@ -341,8 +351,7 @@ def outcome_of(
         if isinstance(seen, DeepInsideError):
             raise seen
         assert isinstance(shown, Views)
-        original = shown.photo if path is None else path.absolute()
-        return Outcome(path, shown.photo, _explanation(classifier, localizer, shown.photo, seen, most, original))
+        return Outcome(path, shown.photo, _explanation(classifier, localizer, shown.photo, seen, most, path))
     except DeepInsideError as error:
         return Outcome(path, error=error)
 

@@ -18,7 +18,7 @@ from deepinside.gradients import averages, class_activation
 from deepinside.gradients.averages import NOISE, SAMPLES, STEPS, Baseline
 from deepinside.gradients.private import original_of
 from deepinside.gradients.question import question_of
-from deepinside.gradients.targets import Target, Together
+from deepinside.gradients.targets import Target, sources_of
 from deepinside.networks.classifier import Classifier
 from deepinside.networks.layers import last_layer
 from deepinside.networks.normalized import Normalized
@@ -198,8 +198,7 @@ def _origin(module: nn.Module) -> Baseline:
 
 def _last_layer(network: nn.Module | Classifier, images: Tensor, targets: object) -> str:
     question_of(images, 0)  # so that the size can be read
-    scored = targets.layers if isinstance(targets, Together) else (getattr(targets, "layer", None),)
-    if any(name is not None for name in scored):
+    if callable(targets) and any(name is not None for name in sources_of(targets)):
         raise DeepInsideError(
             "expected a layer for the map of a score that is a layer's own, got none; give layer=, the name of one "
             "before that"

@@ -30,7 +30,7 @@ from deepinside.gradients.running import (
     single,
     telling,
 )
-from deepinside.gradients.targets import Neuron, Score, Together, scores_of
+from deepinside.gradients.targets import Neuron, Score, Together, scores_of, sources_of
 
 IMAGE = ""  # the name of the image among the layers, as `named_modules` calls the network itself
 
@@ -122,8 +122,7 @@ def look_at(
         shape = output.shape if isinstance(output, Tensor) else ()
         return single(scores_of(score, output, len(images), size))[:, None]
 
-    sources = score.layers if isinstance(score, Together) else (getattr(score, "layer", None),)
-    passes = _passes(private, images, _Asked(scores, sources, layers, rule))
+    passes = _passes(private, images, _Asked(scores, sources_of(score), layers, rule))
     if isinstance(score, Neuron) and isinstance(score.at, tuple):  # so the grid has to be the picture's
         check_placed(private, score.layer, shape, images)
     return passes

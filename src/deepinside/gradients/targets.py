@@ -122,6 +122,15 @@ class Together:
         return self.score(*outputs)
 
 
+def sources_of(score: Score) -> tuple[str | None, ...]:
+    """The layers whose outputs a score is computed from, None for the network's own.
+
+    >>> sources_of(Neuron("features", 1)), sources_of(len)
+    (('features',), (None,))
+    """
+    return score.layers if isinstance(score, Together) else (getattr(score, "layer", None),)
+
+
 # What can be explained: a class by index (an integer of Python, NumPy or PyTorch), or by name where labels are at hand,
 # a `Neuron`, or any other score.
 Target: TypeAlias = SupportsIndex | str | Neuron | Score
