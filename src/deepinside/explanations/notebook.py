@@ -105,7 +105,8 @@ def _class(image: RGB, objects: Sequence[Detection], number: int, name: str) -> 
     line = _line(objects[0].label, objects[0].probability)
     if number >= MOST_TOLD:  # each has two pictures
         return f'<div style="margin-left: 1.3em">{line}</div>'
-    summary = f'<summary style="cursor: pointer">{line}</summary>'
+    # With its marker in the margin, the line begins where those begin that do not open.
+    summary = f'<summary style="cursor: pointer; list-style-position: outside">{line}</summary>'
     inside = _pictures(image, objects, name) + _boxes(objects)
     return f'<details style="margin-left: 1.3em"{" open" * (number == 0)}>{summary}{inside}</details>'
 
