@@ -8,7 +8,8 @@ BIN := .venv/bin
 .PHONY: demo test bench mutants sweep docs release-check clean
 
 demo: .venv/installed
-	$(BIN)/deepinside localize photos --top 3 --out deepinside-out
+	$(BIN)/deepinside compare photos/rocket.jpg --target missile --out deepinside-out
+	$(BIN)/deepinside localize photos --top 1 --out deepinside-out
 
 test: .venv/installed-dev
 	$(BIN)/ruff check .

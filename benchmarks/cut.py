@@ -2,7 +2,7 @@
 
     python benchmarks/cut.py [PHOTO...] [--size 224] [--outline 256 512] [--runs 7]
 
-Photos are squeezed to size x size; without any, those of `photos/` are taken, and noise. Each is seeded four ways:
+Photos are squeezed to size x size; without any, the four of `bench.py` are taken, and noise. Each is seeded four ways:
 `blob` and `saliency` are smooth maps, `gradient` is a grainy one like a raw gradient, `random` means nothing (the
 hardest cuts). Foreground seeds are the top 5%, background seeds the bottom 30% of the map. GrabCut gets them as
 "probable" labels, for one iteration: it fits and cuts on all pixels then, as we do. It is asked with the threads it
@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from bench import PHOTOS
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
@@ -141,7 +142,7 @@ def main():
     parser.add_argument("--runs", type=int, default=7)
     arguments = parser.parse_args()
     shape = arguments.size, arguments.size
-    paths = arguments.photos or sorted((Path(__file__).parents[1] / "photos").glob("*.jpg"))
+    paths = arguments.photos or PHOTOS
     images = {p.stem: np.asarray(Image.open(p).convert("RGB").resize(shape), np.float32) / 255 for p in paths}
     if not arguments.photos:
         images["noise"] = np.random.default_rng(0).random((*shape, 3), np.float32)

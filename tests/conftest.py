@@ -42,8 +42,15 @@ def lite0():
 
 
 @pytest.fixture(scope="session")
-def photos():
-    return REPOSITORY / "photos"
+def photos(tmp_path_factory):
+    """Four real photos: three of the demo's and one that only tests read."""
+    folder = tmp_path_factory.mktemp("photos")
+    for path in (
+        *(REPOSITORY / "photos" / f"{name}.jpg" for name in ("cat", "coffee", "rocket")),
+        REPOSITORY / "tests" / "photos" / "astronaut.jpg",
+    ):
+        (folder / path.name).symlink_to(path)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -103,6 +103,28 @@ def test_folder_keeps_its_shape_below_out(deepinside, tmp_path):
     assert (tmp_path / "out" / "b" / "x.localize.png").is_file()
 
 
+def test_several_photos_are_shown_on_one_page_and_its_path_comes_last(deepinside, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("localize.png", "overview.png", "broken.png"):
+        square(tmp_path / "in" / name)
+    (tmp_path / "in" / "broken.png").write_bytes(b"")
+    before = (tmp_path / "in" / "localize.png").read_bytes()
+    names = {"localize.localize.png", "overview.localize.png", "localize.overview.png"}
+    status, out, _ = deepinside("localize", tmp_path / "in", "--top", 1, "--out", tmp_path / "in")
+    assert status == 1, "for the broken one"
+    assert out.splitlines()[-1] == f"  -> {tmp_path / 'in' / 'localize.overview.png'}"
+    assert {path.name for path in (tmp_path / "in").iterdir()} == names | {"localize.png", "overview.png", "broken.png"}
+    assert (tmp_path / "in" / "localize.png").read_bytes() == before
+
+
+def test_one_photo_needs_no_page(deepinside, tmp_path):
+    square(tmp_path / "a.png")
+    _, out, _ = deepinside("localize", tmp_path / "a.png", "--top", 1, "--out", tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.localize.png"]
+    _, out, _ = deepinside("localize", tmp_path / "a.png", tmp_path / "a.png", "--json")
+    assert all(json.loads(line) for line in out.splitlines()), "no path among lines of JSON"
+
+
 def test_photos_are_never_overwritten(deepinside, photos, tmp_path):
     before = (photos / "cat.jpg").read_bytes()
     (tmp_path / "cat.png").write_bytes(before)

@@ -19,7 +19,7 @@ from deepinside import cli_options as groups
 from deepinside import cli_text as text
 from deepinside.cli_archive import COMMANDS as ARCHIVE_COMMANDS
 from deepinside.cli_archive import judged_of_run
-from deepinside.cli_files import beside, kind_of
+from deepinside.cli_files import beside, kind_of, together
 from deepinside.cli_options import OUT, RUN, JsonFile, OptionalOut, Out, Photos, among, listed, options
 from deepinside.cli_shell import Tally, classes_of, loaded, loaded_beside, progress, ready, shown, tell, tell_glyphs
 from deepinside.cli_streams import Ended, StandardOutputError, complain, ended_by, remark, say, say_json, speaking
@@ -93,6 +93,7 @@ def localize(
     from deepinside.explanations import sheets
     from deepinside.explanations.explain import explain_each, most_objects
     from deepinside.explanations.export import exporting
+    from deepinside.explanations.overview import Overview
     from deepinside.explanations.presets import localizer_of
 
     localizer = localizer_of(asked.preset)
@@ -103,7 +104,7 @@ def localize(
     classifier, targets = ready(network, asked.target)
     own = (*asked.own("best"), groups.own_objects(objects), *_named(classifier, targets))
     kind = kind_of("localize", network, *own)
-    tally = Tally(as_json)
+    tally, overview = Tally(as_json), Overview()
     with exporting(out or OUT, export or []) as add:
         files = progress(list(names))
         found = explain_each(classifier, files, targets, top=asked.top, preset=localizer, objects=objects)
@@ -116,8 +117,11 @@ def localize(
             if folder:
                 sheet = sheets.localization_sheet(photo, explanation)
                 tally.saved(sheet, beside(folder, names[path], kind), *_labels(explanation))
+                overview.add(photo, explanation)
     for name in export or []:
         tell((out or OUT) / name, as_json)
+    if folder and overview.count > 1:
+        tally.saved(overview.sheet(), together(folder, kind), *overview.labels)
     raise typer.Exit(tally.status)
 
 

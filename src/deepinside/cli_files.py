@@ -40,6 +40,15 @@ def beside(folder: Path, name: Path, kind: str) -> Path:
     return fitting(folder / name.with_name(f"{name.stem}.{kind}.png"))
 
 
+def together(folder: Path, kind: str) -> Path:
+    """Where a page of several photos goes: never where an image of one does, whatever that is called.
+
+    >>> together(Path("out"), "localize").as_posix()
+    'out/localize.overview.png'
+    """
+    return fitting(folder / f"{kind}.overview.png")
+
+
 def _network(network: Network) -> list[str]:
     parts = [] if network.model == Network().model else [_of_file(network.model) or _word(network.model)]
     return parts if network.weights is None else [*parts, _of_file(str(network.weights)) or "weights"]

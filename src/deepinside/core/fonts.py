@@ -26,6 +26,7 @@ REGULAR = ("normal", "regular", "book", "roman", 400)
 RESOLUTION = 150  # of figures, in dots per inch
 LONGEST = 400  # characters of a text that are looked at
 ELLIPSIS = "…"
+LEADING = 1.35 / 72  # inches from one line to the next, per point of size
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class Lettering:
     def style(self) -> dict[str, Any]:
         """The same as keywords of matplotlib's text functions."""
         return {"fontfamily": list(self.family), "fontsize": self.size}
+
+    @property
+    def height(self) -> float:
+        """In inches, of all lines."""
+        return (self.text.count("\n") + 1) * self.size * LEADING
 
 
 def fitted(text: str, size: float, width: float, lines: int = 1) -> Lettering:

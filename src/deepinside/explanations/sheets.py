@@ -17,7 +17,7 @@ from PIL import Image
 
 from deepinside.core.errors import DeepInsideError, writing
 from deepinside.core.files import atomic_write
-from deepinside.core.fonts import Lettering, fitted
+from deepinside.core.fonts import LEADING, fitted
 from deepinside.core.geometry import Frame
 from deepinside.core.images import Photo, save_png
 from deepinside.core.results import About, Contrast, Detection, Explanation, Saliency
@@ -42,7 +42,6 @@ from deepinside.gradients.rectifiers import RULES
 PANEL = 480  # the longer side of a panel, in pixels
 INCHES = 2.4  # the width of a panel
 CAPTION, SMALL = 9.0, 7.0  # sizes of text, in points
-LEADING = 1.35 / 72  # inches from one line to the next, per point of size
 FOOTER_LINES = 3  # at most
 COMPRESSION = 4  # of PNG files: twice as fast as the usual 6, for 5% more bytes
 GROUND_TRUTH = "#2a9d3f"  # of ground-truth boxes
@@ -154,9 +153,7 @@ def exciting_sheet(found: Sequence[tuple[Photo, Reconstruction]], model: str = "
     target, rule = found[0][1].target, RULES[found[0][1].rule].title
     heading = fitted(f"What excites {target} most, and its gradient at the image ({rule})", 10, 0.95 * width, lines=3)
     footer = fitted(_joined(model, f"rule {found[0][1].rule}", "number: activation"), SMALL, 0.95 * width)
-    figure = Figure(
-        figsize=(width, 1.95 * lines + _height(heading) + _height(footer) + 0.2), dpi=150, layout="constrained"
-    )
+    figure = Figure(figsize=(width, 1.95 * lines + heading.height + footer.height + 0.2), dpi=150, layout="constrained")
     grid = figure.subplots(lines, 2 * columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -273,11 +270,6 @@ def _joined(*parts: str) -> str:
     return "  ·  ".join(filter(None, parts))
 
 
-def _height(lettering: Lettering) -> float:
-    """Of a text, in inches."""
-    return (lettering.text.count("\n") + 1) * lettering.size * LEADING
-
-
 def _panel_height(photo: Photo) -> float:
     """In inches."""
     return INCHES * min(max(photo.height / photo.width, 0.3), 2.5)
@@ -287,7 +279,7 @@ def _grid(photo: Photo, rows: int, titles: tuple[str, ...], footer: str) -> tupl
     """Panels of the photo's proportions under their titles, above a line about all of them."""
     width = INCHES * len(titles) + 0.4
     about = fitted(footer, SMALL, 0.96 * width, FOOTER_LINES)
-    size = (width, (_panel_height(photo) + 0.08) * rows + 0.35 + _height(about))
+    size = (width, (_panel_height(photo) + 0.08) * rows + 0.35 + about.height)
     figure = Figure(figsize=size, dpi=PANEL / INCHES, layout="constrained")
     grid = figure.subplots(rows, len(titles), squeeze=False)
     for title, axes in zip(titles, grid[0], strict=True):
