@@ -11,7 +11,7 @@ from deepinside.core.geometry import Frame
 from deepinside.core.results import NOTHING_SAID, Detection, Explanation, Segmentation
 from deepinside.explanations.by_color import Paper
 from deepinside.explanations.by_features import Best
-from deepinside.explanations.reconstruct import Reconstruction
+from deepinside.explanations.results import Reconstruction
 from deepinside.networks.layers import Layer
 
 

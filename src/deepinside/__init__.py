@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         layer_cam,
         smooth_grad,
     )
-    from deepinside.explanations.reconstruct import Reconstruction, reconstruct
+    from deepinside.explanations.reconstruct import reconstruct
     from deepinside.explanations.results import Detection, Explanation
     from deepinside.gradients.attribution import Attribution
     from deepinside.gradients.targets import At, Neuron
@@ -56,7 +56,7 @@ _HOMES = {
     "Neuron": "gradients.targets",
     "Paper": "explanations.by_color",
     "Photo": "core.images",
-    "Reconstruction": "explanations.reconstruct",
+    "Reconstruction": "explanations.results",
     "Segmentation": "core.results",
     "ascend": "class_images.ascent",
     "class_image": "class_images.ascent",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from deepinside.archive.run import Begun
     from deepinside.core.progress import Note
     from deepinside.core.results import Contrast, Detection, Explanation
-    from deepinside.explanations.reconstruct import Reconstruction
+    from deepinside.explanations.results import Reconstruction
     from deepinside.networks.layers import Layer
     from deepinside.reproduction.reproduce import Report
     from deepinside.training.train import Epoch, Trained

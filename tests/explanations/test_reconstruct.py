@@ -1,14 +1,19 @@
 """What comes back to a photo, against the gradient by hand; the most exciting photos against looking at all."""
 
+import re
+
 import numpy as np
 import pytest
 import timm
 import torch
 import torchvision
+from PIL import Image
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.images import find_photos, read, view
+from deepinside.explanations import sheets
 from deepinside.explanations.reconstruct import most_exciting, reconstruct, reconstruct_by_rules
+from deepinside.gradients.rectifiers import RULES
 from deepinside.gradients.saliency import gradient
 from deepinside.gradients.targets import Neuron
 from deepinside.networks.classifier import Classifier
@@ -54,6 +59,31 @@ def test_rectifiers_behind_the_neuron_are_not_counted(squeezed, photos):
     late = reconstruct(squeezed, photos / "cat.jpg", Neuron("features.12", 0))
     assert sum(early.rectifiers.values()) == 1 + 3  # the first convolution's, and three in a fire module
     assert sum(late.rectifiers.values()) == 1 + 8 * 3
+
+
+def test_it_shows_itself(squeezed, photos):
+    """In a notebook the photo, the gradient and the map; elsewhere a line, and a figure as the command draws it."""
+    neuron = Neuron("features.6", 5)
+    seen = reconstruct(squeezed, photos / "cat.jpg", neuron)
+    shown = seen._repr_html_()
+    assert shown.count("<img ") == 3
+    assert re.findall("<figcaption><span[^>]*>([^<]*)", shown) == ["photo", RULES["deconvnet"].title, "saliency"]
+    assert f"score {seen.score:.3f}" in shown
+    path, model = photos / "cat.jpg", squeezed.name
+    assert repr(seen) == f"Reconstruction of {neuron} in {path}, by {model}, rule deconvnet: score {seen.score:.3f}"
+    sheet = sheets.rendered(sheets.neuron_sheet(read(photos / "cat.jpg"), seen, squeezed.name))
+    assert sheets.rendered(seen.figure()).tobytes() == sheet.tobytes()
+
+
+def test_a_photo_from_memory_is_kept_and_one_in_a_file_is_read_again(squeezed, tmp_path):
+    image = Image.effect_noise((40, 30), 50).convert("RGB")
+    assert "without its photo" not in reconstruct(squeezed, image, 3)._repr_html_()
+    image.save(tmp_path / "a.png")
+    seen = reconstruct(squeezed, tmp_path / "a.png", 3)
+    (tmp_path / "a.png").unlink()
+    assert "without its photo" in seen._repr_html_()
+    with pytest.raises(DeepInsideError, match=re.escape("a.png")):
+        seen.figure()
 
 
 def test_the_field_is_what_the_neuron_can_see(squeezed, photos):

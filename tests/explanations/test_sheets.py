@@ -15,7 +15,7 @@ from deepinside.explanations import sheets
 from deepinside.explanations.by_color import Paper
 from deepinside.explanations.by_features import Best
 from deepinside.explanations.presets import name_of
-from deepinside.explanations.reconstruct import Reconstruction
+from deepinside.explanations.results import Reconstruction
 from third_localizer import Bright
 
 RED, BLUE = (230, 57, 70), (58, 134, 255)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -223,6 +223,47 @@ class Contrast:
     def difference(self) -> float:
         """By how much the score of the first class is higher, in logits."""
         return self.first.score - self.second.score
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """The gradient of one score of one photo at the image.
+
+    `gradient` is signed, one number per pixel and color channel, on the grid of `frame`; under DeconvNet's rule it is
+    Zeiler and Fergus' reconstruction. `rectifiers` counts the calls that the rule acted on, `others` those of other
+    activation functions, on which no rule acts.
+    """
+
+    target: str
+    rule: str
+    score: float
+    frame: Frame
+    gradient: Float[np.ndarray, "channels height width"] = field(repr=False)
+    rectifiers: Mapping[str, int]
+    others: Mapping[str, int]
+    name: str = "photo"
+    model: str = ""
+
+    def __repr__(self) -> str:
+        by = f", by {terminal(self.model)}" if self.model else ""
+        what = f"{terminal(self.target)} in {terminal(self.name)}"
+        return f"Reconstruction of {what}{by}, rule {self.rule}: score {self.score:.3f}"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the photo in pixels."""
+        return self.frame.photo_width, self.frame.photo_height
+
+    @property
+    def map(self) -> Float[np.ndarray, "height width"]:
+        """The paper's single map: the largest magnitude over the color channels."""
+        return np.asarray(np.abs(self.gradient).max(axis=0))
+
+    @property
+    def field(self) -> Box:
+        """The part of the photo where the gradient is not zero, in photo pixels: what the neuron could see."""
+        reached = self.map > 0
+        return self.frame.mask_box(reached if reached.any() else ~reached)
 
 
 def corners(detection: Detection) -> tuple[int, int, int, int]:

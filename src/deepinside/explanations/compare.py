@@ -10,7 +10,8 @@ from deepinside.core.results import Contrast, Detection
 from deepinside.explanations.contrast import contrast
 from deepinside.explanations.explain import explain
 from deepinside.explanations.presets import DEFAULT, PRESETS
-from deepinside.explanations.reconstruct import Reconstruction, reconstruct_by_rules
+from deepinside.explanations.reconstruct import reconstruct_by_rules
+from deepinside.explanations.results import Reconstruction
 from deepinside.gradients.targets import Target
 from deepinside.networks.classifier import Classifier
 

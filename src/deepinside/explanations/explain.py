@@ -24,7 +24,7 @@ from deepinside.core.images import Photo, as_photo, pixel_count
 from deepinside.core.results import Prediction, Saliency, Segmentation
 from deepinside.core.threads import in_batches
 from deepinside.explanations.localizer import Choice, Seen, Views, is_flat, whole_view
-from deepinside.explanations.originals import Original
+from deepinside.explanations.originals import Original, original_of_source
 from deepinside.explanations.presets import DEFAULT, AnyLocalizer, localizer_of, name_of
 from deepinside.explanations.results import Detection, Explanation
 from deepinside.gradients.targets import listed
@@ -280,7 +280,7 @@ def _explanation(
     most: int | None,
     path: Path | None,
 ) -> Explanation:
-    original: Original = photo if path is None else path.absolute()
+    original = original_of_source(path, photo)
     found = detections(classifier, localizer, seen, most, original)
     link = classifier.link(len(seen.logits))
     probabilities = classifier.posterior(seen.logits)

@@ -17,10 +17,20 @@ from PIL import Image
 
 from deepinside.core import html
 from deepinside.core.errors import DeepInsideError
-from deepinside.core.results import MOST_TOLD, Contrast, Detection, Explanation, Prediction, corners
+from deepinside.core.results import (
+    MOST_TOLD,
+    Contrast,
+    Detection,
+    Explanation,
+    Prediction,
+    Reconstruction,
+    Saliency,
+    corners,
+)
 from deepinside.explanations.originals import Original, photo_of
 from deepinside.explanations.panels import COLORS, RGB, maps_of, show_map, show_outlines
-from deepinside.explanations.sheets import INCHES, PANEL, footer_of, rendered, thumbnail, thumbnail_size
+from deepinside.explanations.sheets import INCHES, PANEL, footer_of, in_color, rendered, thumbnail, thumbnail_size
+from deepinside.gradients.rectifiers import RULES
 
 RESOLUTION = PANEL / INCHES  # of sheets, in dots per inch, so that lines are as wide as there
 MOST_CLASSES = 20  # that have a line
@@ -69,6 +79,22 @@ def contrast_html(contrast: Contrast, original: Original) -> str:
         lines += [_line(side.label, side.probability), html.row(pictures)]
     head = html.heading(f"{first} against {second}", f"difference of the scores: {contrast.difference:.2f}")
     return html.page(head, note, *lines, f"<div>{html.small(f'{contrast.model}  ·  maps on one scale')}</div>")
+
+
+def reconstruction_html(seen: Reconstruction, original: Original) -> str:
+    """The photo, the gradient in color, and its largest magnitude over the color channels."""
+    image, note = _image_of(original, *seen.size)
+    frame = seen.frame.resized(image.shape[1], image.shape[0])
+    title = RULES[seen.rule].title
+    colored = Image.fromarray((in_color(frame, seen.gradient) * 255).round().astype(np.uint8))
+    map = panel(partial(show_map, maps=[Saliency(seen.frame, seen.map)]), image)
+    pictures = [
+        html.picture(panel(Axes.imshow, image), seen.name, "photo"),
+        html.picture(colored, f"{title} of {seen.target} in {seen.name}, in color", title),
+        html.picture(map, f"saliency map of {seen.target} in {seen.name}", "saliency"),
+    ]
+    head = html.heading(seen.target, f"score {seen.score:.3f}", f"rule {seen.rule}")
+    return html.page(head, note, html.row(pictures), f"<div>{html.small(seen.model)}</div>")
 
 
 def panel(draw: Callable[[Axes, RGB], object], image: RGB) -> Image.Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TypeAlias
 
@@ -10,6 +11,11 @@ from deepinside.core.images import Photo, read
 
 # A file is read again when it is needed: a list of explanations must not keep all photos in memory.
 Original: TypeAlias = Photo | Path | None
+
+
+def original_of_source(source: object, photo: Photo) -> Original:
+    """What an explanation keeps of a photo that was given as a path, or in any other way."""
+    return Path(source).absolute() if isinstance(source, (str, os.PathLike)) else photo
 
 
 def photo_of(original: Original, width: int, height: int) -> Photo:

@@ -7,57 +7,32 @@ convolutional layer, this starts from any neuron in any layer, or from a class.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from heapq import nlargest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
 
 from deepinside.core.errors import DeepInsideError
-from deepinside.core.geometry import Box, Frame
 from deepinside.core.images import Photo, as_photo, read
+from deepinside.explanations.originals import original_of_source
+from deepinside.explanations.results import Reconstruction
 from deepinside.gradients.private import borrowed
 from deepinside.gradients.probe import look, look_at
 from deepinside.gradients.rectifiers import RULES
 from deepinside.gradients.targets import Neuron, Target
 from deepinside.networks.classifier import Classifier
 
-
-@dataclass(frozen=True, eq=False)
-class Reconstruction:
-    """The gradient of one score of one photo at the image.
-
-    `gradient` is signed, one number per pixel and color channel, on the grid of `frame`; under DeconvNet's rule it is
-    Zeiler and Fergus' reconstruction. `rectifiers` counts the calls that the rule acted on, `others` those of other
-    activation functions, on which no rule acts.
-    """
-
-    target: str
-    rule: str
-    score: float
-    frame: Frame
-    gradient: Float[np.ndarray, "channels height width"] = field(repr=False)
-    rectifiers: Mapping[str, int]
-    others: Mapping[str, int]
-
-    @property
-    def map(self) -> Float[np.ndarray, "height width"]:
-        """The paper's single map: the largest magnitude over the color channels."""
-        return np.asarray(np.abs(self.gradient).max(axis=0))
-
-    @property
-    def field(self) -> Box:
-        """The part of the photo where the gradient is not zero, in photo pixels: what the neuron could see."""
-        reached = self.map > 0
-        return self.frame.mask_box(reached if reached.any() else ~reached)
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 def reconstruct(
     classifier: Classifier,
-    photo: Photo | str | os.PathLike[str],
+    photo: Photo | Image.Image | ArrayLike | Tensor | str | os.PathLike[str],
     target: Target | None = None,
     *,
     rule: str = "deconvnet",
@@ -66,14 +41,14 @@ def reconstruct(
 
     Args:
         classifier: from `load` or `Classifier(...)`.
-        photo: a `Photo` or a path.
+        photo: as `explain` takes it.
         target: a `Neuron`, or a class by index, WordNet id or name; by default the likeliest class.
         rule: how the backward pass goes through rectifiers: `"gradient"`, `"deconvnet"` or `"guided"`.
 
     Raises `DeepInsideError` for an unknown class, layer or rule, and for a rule that cannot act on this network.
     """
-    photo = as_photo(photo)
-    frame, image = classifier.whole(photo)
+    shown = as_photo(photo)
+    frame, image = classifier.whole(shown)
     with borrowed(classifier.fast, image, rule) as private:
         if callable(target):
             passes, name = look_at(private, image, target, rule=rule), str(target)
@@ -89,6 +64,9 @@ def reconstruct(
         passes.gradients[0][0, 0].float().cpu().numpy(),
         passes.rectifiers,
         passes.others,
+        shown.name,
+        classifier.name,
+        original_of_source(photo, shown),
     )
 
 

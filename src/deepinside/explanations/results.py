@@ -62,6 +62,27 @@ class Contrast(results.Contrast):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Reconstruction(results.Reconstruction):
+    """The gradient of one score at one photo, as `core.results.Reconstruction` has it, and the photo.
+
+    In a notebook, it shows the photo, the gradient in color, and its largest magnitude over the color channels.
+    """
+
+    photo: Original = None
+
+    def figure(self) -> Figure:
+        """The sheet of `deepinside saliency --neuron` as a figure of matplotlib. Raises as `Explanation.figure`."""
+        from deepinside.explanations.sheets import neuron_sheet
+
+        return neuron_sheet(photo_of(self.photo, *self.size), self, self.model)
+
+    def _repr_html_(self) -> str:
+        from deepinside.explanations.notebook import reconstruction_html
+
+        return reconstruction_html(self, self.photo)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation(results.Explanation):
     """The objects in one photo, as `core.results.Explanation` has them, and the photo, so that it can be shown.
 

@@ -20,7 +20,7 @@ from deepinside.core.files import atomic_write
 from deepinside.core.fonts import LEADING, fitted
 from deepinside.core.geometry import Frame
 from deepinside.core.images import Photo, save_png
-from deepinside.core.results import About, Contrast, Detection, Explanation, Saliency
+from deepinside.core.results import About, Contrast, Detection, Explanation, Reconstruction, Saliency
 from deepinside.explanations import presets as localizers
 from deepinside.explanations.panels import (
     BRIGHTEST,
@@ -36,7 +36,6 @@ from deepinside.explanations.panels import (
 )
 from deepinside.explanations.panels import PREDICTION as PREDICTION
 from deepinside.explanations.panels import draw_box as draw_box
-from deepinside.explanations.reconstruct import Reconstruction
 from deepinside.gradients.rectifiers import RULES
 
 PANEL = 480  # the longer side of a panel, in pixels
@@ -87,7 +86,7 @@ def neuron_sheet(photo: Photo, seen: Reconstruction, model: str = "") -> Figure:
     frame = seen.frame.resized(image.shape[1], image.shape[0])
     rows[0][0].imshow(image)
     _caption(rows[0][0], photo, seen.target, f"{seen.score:.2f}")
-    rows[0][1].imshow(_in_color(frame, seen.gradient))
+    rows[0][1].imshow(in_color(frame, seen.gradient))
     show_map(rows[0][2], image, [Saliency(seen.frame, seen.map)])
     return figure
 
@@ -126,7 +125,7 @@ def compare_sheet(
             _write(rows[0][column], photo, str(each))
             _write(rows[1][column], photo, "")
             continue
-        rows[0][column].imshow(_in_color(frame, each.gradient))
+        rows[0][column].imshow(in_color(frame, each.gradient))
         show_map(rows[1][column], image, [Saliency(each.frame, each.map)])
         rows[1][column].set_xlabel(RULES[rule].formula, fontsize=7.5)
     _show_presets(rows[2:], image, presets)
@@ -165,7 +164,7 @@ def exciting_sheet(found: Sequence[tuple[Photo, Reconstruction]], model: str = "
         crop = np.s_[int(field.y0) : int(field.y1), int(field.x0) : int(field.x1)]
         left.imshow(image[crop])
         title(left, Path(photo.name).stem, f"  {seen.score:.1f}", SMALL, 1.6)
-        right.imshow(_in_color(frame, seen.gradient)[crop])
+        right.imshow(in_color(frame, seen.gradient)[crop])
     figure.suptitle(heading.text, **heading.style)
     figure.supxlabel(footer.text, **footer.style)
     return figure
@@ -229,9 +228,7 @@ def _show_presets(
             axes.set_axis_off()
 
 
-def _in_color(
-    frame: Frame, gradient: Float[np.ndarray, "channels height width"]
-) -> Float[np.ndarray, "rows columns 3"]:
+def in_color(frame: Frame, gradient: Float[np.ndarray, "channels height width"]) -> Float[np.ndarray, "rows columns 3"]:
     """A signed gradient as Zeiler and Fergus show it: gray where it is 0, full color at the quantile `BRIGHTEST`.
 
     Of more than three channels the first three are shown, of fewer the first one.
