@@ -1,11 +1,11 @@
 # Everything runs in .venv, made on first use. `make demo` shows the tool, `make test` proves it, `make bench` times it,
 # `make mutants` asks how many mistakes in the formulas the tests would notice, and `make sweep` compares a hundred
-# architectures with plain autograd. `make docs` builds the documentation site, strictly, and `make release-check` the
-# packages, which it installs elsewhere and tries.
+# architectures with plain autograd. `make notebooks` runs the notebooks, `make docs` builds the documentation site,
+# strictly, and `make release-check` the packages, which it installs elsewhere and tries.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench mutants sweep docs release-check clean
+.PHONY: demo test bench mutants sweep notebooks docs release-check clean
 
 demo: .venv/installed
 	$(BIN)/deepinside compare photos/rocket.jpg --target missile --out deepinside-out
@@ -28,6 +28,9 @@ mutants: .venv/installed-mutation
 
 sweep: .venv/installed-dev
 	$(BIN)/python tools/sweep.py --out build/sweep.jsonl
+
+notebooks: .venv/installed-notebooks
+	$(BIN)/python tools/notebooks.py
 
 docs: .venv/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -53,6 +56,10 @@ release-check: .venv/installed-release
 
 .venv/installed-mutation: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --editable '.[mutation]'
+	touch $@
+
+.venv/installed-notebooks: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[notebooks]'
 	touch $@
 
 .venv/installed-docs: .venv/installed

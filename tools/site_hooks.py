@@ -1,4 +1,4 @@
-"""What `make docs` adds to MkDocs: pages that stand elsewhere in the repository, and the reference of the commands.
+"""What `make docs` adds to MkDocs: pages that stand elsewhere in the repository, notebooks as well, and all commands.
 
 Documents link to one another by their paths in the repository, so that the links work there as well. Here they become
 links between pages of the site.
@@ -24,9 +24,13 @@ OUTSIDE = {
     "benchmarks/README.md": "benchmarks.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
+    "notebooks/first-look.ipynb": "notebooks/first-look.md",
+    "notebooks/wrong-prediction.ipynb": "notebooks/wrong-prediction.md",
+    "notebooks/class-images.ipynb": "notebooks/class-images.md",
 }
 COMMANDS = "<!-- commands -->"  # where a page wants the reference of all commands
 SHIM = re.compile(r'src="https://[^"]*/iframe-worker/shim"')  # what the theme would fetch to search from the disk
+ALT = "what this cell shows"  # of a picture in a notebook, to those who do not see it
 _LINK = re.compile(r"(\]\()([^)#\s:]+)(?=[)#])")
 
 
@@ -35,7 +39,16 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
     from mkdocs.structure.files import File
 
     for path, page in OUTSIDE.items():
-        files.append(File.generated(config, page, content=(REPOSITORY / path).read_text()))
+        source = REPOSITORY / path
+        if source.suffix != ".ipynb":
+            files.append(File.generated(config, page, content=source.read_text()))
+            continue
+        text, pictures = notebook_page(source)
+        folder = PurePosixPath(page).parent
+        files.append(File.generated(config, page, content=text))
+        files.append(File.generated(config, str(folder / source.name), content=source.read_bytes()))
+        for name, content in pictures.items():
+            files.append(File.generated(config, str(folder / name), content=content))
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -71,6 +84,16 @@ def linked(markdown: str, page: str) -> str:
         return match[1] + os.path.relpath(new, PurePosixPath(page).parent)
 
     return _LINK.sub(replaced, markdown)
+
+
+def notebook_page(path: Path) -> tuple[str, dict[str, bytes]]:
+    """The page of a notebook that was run, in Markdown, and the pictures on it by their names."""
+    from nbconvert import MarkdownExporter
+
+    text, resources = MarkdownExporter().from_filename(str(path), resources={"unique_key": path.stem})
+    title, _, rest = text.lstrip().partition("\n")
+    link = f'<p><a href="{path.name}" download>Download this notebook</a></p>'
+    return f"{title}\n\n{link}\n{rest.replace('![png](', f'![{ALT}](')}", resources["outputs"]
 
 
 def commands() -> str:

@@ -7,7 +7,7 @@ from PIL.Image import Resampling
 from torch import nn
 
 from deepinside import Classifier, DeepInsideError
-from deepinside.networks.declared import declared
+from deepinside.networks.declared import LABELS_NOTE, declared, declared_labels
 
 
 def network(**config):
@@ -69,3 +69,46 @@ def test_a_processor_beside_a_network_of_transformers_is_used(tmp_path):
     assert classifier.size == (32, 32)
     assert classifier.network.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
     assert "as its processor says" in classifier.notes[0]
+    assert classifier.notes[1:] == ()
+    assert classifier.labels.name(2) == "class 2"
+
+
+def test_the_classes_of_a_published_network_of_timm_have_its_names():
+    classifier = Classifier(timm.create_model("resnet10t"))
+    assert (classifier.labels.name(0), classifier.labels.wnid(999)) == ("tench", "n15075141")
+    assert "labels= changes that" in classifier.notes[1]
+    given = Classifier(timm.create_model("resnet10t"), labels=[f"no. {number}" for number in range(1000)])
+    assert given.labels.name(0) == "no. 0"
+    assert len(given.notes) == 1  # on its normalization
+    assert not len(Classifier(timm.create_model("resnet10t"), labels=()).labels)
+
+
+def test_a_head_that_was_put_in_its_place_by_hand_has_no_names():
+    module = timm.create_model("resnet10t")
+    module.fc = nn.Sequential(nn.Dropout(), nn.Linear(512, 3))  # its num_classes stays 1000
+    assert not len(Classifier(module).labels)
+    module.fc = nn.Sequential(nn.Dropout(), nn.Linear(512, 1000))
+    assert len(Classifier(module).labels) == 1000
+
+
+def test_a_network_with_two_heads_has_names():
+    assert len(declared_labels(timm.create_model("deit_tiny_distilled_patch16_224", depth=1))) == 1000
+
+
+@pytest.mark.parametrize("classes", [4, 21843])  # the second as many as a larger ImageNet has
+def test_another_number_of_classes_than_the_published_one_has_no_names(classes):
+    classifier = Classifier(timm.create_model("resnet10t", num_classes=classes))
+    assert not len(classifier.labels)
+    assert len(classifier.notes) == 1
+
+
+def test_a_configuration_of_transformers_names_its_classes():
+    transformers = pytest.importorskip("transformers")
+    shape = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    config = transformers.ViTConfig(image_size=32, patch_size=16, id2label={0: "cat", 1: "cup"}, **shape)
+    classifier = Classifier(transformers.ViTForImageClassification(config), size=32, mean=0.5, std=0.5)
+    assert classifier.labels.synonyms == (("cat",), ("cup",))
+    assert classifier.notes == (LABELS_NOTE,)
+    other = transformers.ViTForImageClassification(config)
+    other.classifier = nn.Linear(8, 3)
+    assert not len(declared_labels(other))

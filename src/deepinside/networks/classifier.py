@@ -24,7 +24,7 @@ from deepinside.core.images import Photo, view
 from deepinside.core.labels import Labels, as_labels
 from deepinside.gradients.private import Snapshot, independent_copy
 from deepinside.gradients.running import home
-from deepinside.networks.declared import declared
+from deepinside.networks.declared import LABELS_NOTE, declared, declared_labels
 from deepinside.networks.layers import Layer, Stages, find_stages, input_channels, last_layer, list_layers
 from deepinside.networks.normalized import Normalized
 from deepinside.networks.weights import digest
@@ -55,7 +55,8 @@ class Classifier:
         module: any `nn.Module` that returns logits, alone, in a tuple, a dict or as `.logits`; on any device, and in
             any precision.
         labels: class names in the order of the logits, a dictionary of names and numbers, a file of them, or a
-            `Labels`; without them, classes are numbers.
+            `Labels`. By default those that a network of timm or transformers was published with, which `notes` then
+            say, and for any other none: classes are numbers.
         size: the pixels the network wants, one number for a square or (height, width); by default what a network of
             timm or transformers declares, and else 224.
         mean, std: the normalization the module was trained with, for pixels in [0, 1], a number for each channel; so
@@ -85,7 +86,7 @@ class Classifier:
         self,
         module: nn.Module,
         *,
-        labels: Labels | Sequence[str] | Mapping[Any, Any] | str | os.PathLike[str] = (),
+        labels: Labels | Sequence[str] | Mapping[Any, Any] | str | os.PathLike[str] | None = None,
         size: SupportsIndex | Sequence[SupportsIndex] | None = None,
         mean: Values | None = None,
         std: Values | None = None,
@@ -101,13 +102,16 @@ class Classifier:
         average, spread = _checked_normalization(mean, std, input_channels(module, self.size), self.size)
         self._network = Normalized(independent_copy(module) if frozen else module, average, spread)
         self.channels = len(spread)
-        self.labels = as_labels(labels)
+        self.labels = declared_labels(module) if labels is None else as_labels(labels)
         self.name = name or type(module).__name__
         self.resample = resample or (own.resample if own else Resampling.BICUBIC)
         if probabilities is not None:
             named(probabilities, LINKS, "a kind of probabilities")
         self._link = probabilities
-        self.notes: tuple[str, ...] = (own.note,) if own else ()
+        self.notes: tuple[str, ...] = (
+            *([own.note] if own else []),
+            *([LABELS_NOTE] if labels is None and len(self.labels) else []),
+        )
         self._snapshot: Snapshot | None = None
         self._stages: dict[tuple[int, int], Stages] = {}  # of the snapshot
         self._last: dict[tuple[int, int], str | None] = {}  # likewise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,16 +13,15 @@ from torch import nn
 
 from deepinside.core.errors import DeepInsideError, brief
 from deepinside.core.escape import terminal
-from deepinside.core.labels import Labels, as_labels
+from deepinside.core.labels import Labels
 from deepinside.networks.classifier import Classifier
+from deepinside.networks.declared import labels_of_transformers
 from deepinside.networks.downloads import from_hugging_face
 from deepinside.networks.heads import count_classes, outline
 from deepinside.networks.processors import Reordered, pixels
 from deepinside.networks.weights import Match, fill, fits, matching, misfit, read_weights
 
 Parts = tuple[Any, Any, Any, tuple[str, ...]]  # network, processor, configuration, notes
-
-UNNAMED = re.compile(r"LABEL_\d+")  # what transformers calls a class that nobody named
 
 
 def load_hugging_face(name: str, weights: Path | None) -> Classifier:
@@ -48,7 +46,7 @@ def load_hugging_face(name: str, weights: Path | None) -> Classifier:
         network, processor, config, notes = _local(folder, parts)
     else:
         network, processor, config, notes = from_hugging_face(f"hf:{name}", parts)
-    classifier = _classifier(network, processor, _labels(config, network.config.num_labels))
+    classifier = _classifier(network, processor, labels_of_transformers(config, network.config.num_labels))
     classifier.notes = notes
     return classifier
 
@@ -128,15 +126,6 @@ def _built(config: Any, classes: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         network: nn.Module = AutoModelForImageClassification.from_config(other)
     return network
-
-
-def _labels(config: Any, classes: int) -> Labels:
-    """The names that the configuration gives; a class that it does not name is a number."""
-    named = {int(key): str(value) for key, value in (config.id2label or {}).items()}
-    names = [named.get(index, "") for index in range(classes)]
-    if classes != config.num_labels or all(not name.strip() or UNNAMED.fullmatch(name) for name in names):
-        return Labels()
-    return as_labels([name if name.strip() else f"class {index}" for index, name in enumerate(names)])
 
 
 def _classifier(network: nn.Module, processor: Any, labels: Labels) -> Classifier:

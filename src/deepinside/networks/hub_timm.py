@@ -12,8 +12,8 @@ from PIL.Image import Resampling
 from torch import Tensor, nn
 
 from deepinside.core.errors import DeepInsideError, nearest
-from deepinside.core.labels import Labels, imagenet
 from deepinside.networks.classifier import Classifier
+from deepinside.networks.declared import labels_of_timm
 from deepinside.networks.downloads import from_hugging_face, from_torch_hub
 from deepinside.networks.heads import count_classes, outline
 from deepinside.networks.weights import Match, fill, fill_in_order, fits, matching, misfit, read_weights
@@ -142,20 +142,11 @@ def _built(name: str, classes: int, **options: Any) -> nn.Module:
 
 def _classifier(network: nn.Module) -> Classifier:
     from timm.data.config import resolve_model_data_config
-    from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 
     config = resolve_model_data_config(network)
-    subset = infer_imagenet_subset(network)
-    labels = Labels()
-    if subset == "imagenet-1k":
-        labels = imagenet()
-    elif subset:
-        info = ImageNetInfo(subset)
-        names = [info.index_to_description(i) for i in range(info.num_classes())]
-        labels = Labels.of(names, info.label_names())
     return Classifier(
         network,
-        labels=labels,
+        labels=labels_of_timm(network),
         size=config["input_size"][1:],
         mean=config["mean"],
         std=config["std"],
