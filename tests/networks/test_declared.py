@@ -1,12 +1,15 @@
 """Pixels that a network declares are used where nobody gives others, and said."""
 
+import numpy as np
 import pytest
 import timm
 import torch
 from PIL.Image import Resampling
 from torch import nn
 
+import deepinside as di
 from deepinside import Classifier, DeepInsideError
+from deepinside.networks.classifier import as_classifier
 from deepinside.networks.declared import LABELS_NOTE, declared, declared_labels
 
 
@@ -112,3 +115,28 @@ def test_a_configuration_of_transformers_names_its_classes():
     other = transformers.ViTForImageClassification(config)
     other.classifier = nn.Linear(8, 3)
     assert not len(declared_labels(other))
+
+
+def test_a_network_that_declares_its_pixels_can_be_asked_as_it_is(unchecked):
+    """By all that take photos or make images, exactly as in a classifier."""
+    module = network(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), input_size=(3, 96, 96))
+    classifier, photo = Classifier(module), np.random.default_rng(0).random((60, 80, 3))
+    for ask in (
+        lambda asked: di.explain(asked, photo, 2, boxes=False).objects[0].map,
+        lambda asked: next(di.explain_each(asked, [photo], 2, boxes=False)).explanation.objects[0].map,
+        lambda asked: di.contrast(asked, photo, 1, 2).first.saliency.map,
+        lambda asked: di.reconstruct(asked, photo, 2, rule="gradient").gradient,
+        lambda asked: di.class_image(asked, 2, steps=1).numpy(),
+    ):
+        assert np.array_equal(ask(module), ask(classifier))
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(3 * 96 * 96, 4))
+    with pytest.raises(DeepInsideError, match="expected a Classifier, got Sequential; wrap"):
+        as_classifier(plain)
+    with pytest.raises(DeepInsideError, match="expected a Classifier, got str"):
+        di.explain("lite0", photo)
+
+
+def test_pixels_that_are_given_for_a_class_image_go_first():
+    module = network(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), input_size=(3, 96, 96))
+    given = di.class_image(module, 2, steps=1, size=96, mean=(0.5, 0.5, 0.5))
+    assert not torch.equal(given, di.class_image(module, 2, steps=1, size=96))

@@ -29,7 +29,8 @@ from deepinside.core.errors import DeepInsideError
 from deepinside.gradients.private import borrowed, original_of
 from deepinside.gradients.running import home, outputs_of
 from deepinside.gradients.targets import Target, listed
-from deepinside.networks.classifier import LINKS, Classifier, checked_size, usual_link
+from deepinside.networks.classifier import LINKS, Classifier, as_classifier, checked_size, usual_link
+from deepinside.networks.declared import declared
 from deepinside.networks.layers import find_stages
 
 Network: TypeAlias = nn.Module | Classifier
@@ -68,8 +69,9 @@ def class_image(
     """An image of each target, made to raise its score.
 
     Args:
-        network: a `Classifier`, or a module that maps RGB in [0, 1] to logits; or several with the same classes, to all
-            of which an image has to show its class. They are left exactly as they were.
+        network: a `Classifier`, a network of timm or transformers, which say what pixels it takes, or a module that
+            maps RGB in [0, 1] to logits; or several with the same classes, to all of which an image has to show its
+            class. They are left exactly as they were.
         targets: classes, by index or, for a classifier, by name or WordNet id, and scores such as `Neuron`; one
             picture each.
         preset: `"canonical"`, `"paper"`, or a `Recipe`.
@@ -95,7 +97,7 @@ def class_image(
     >>> class_image(network, [1, 7], preset="paper", size=8, mean=(0.5, 0.5, 0.5)).shape
     torch.Size([2, 3, 8, 8])
     """
-    networks = _networks(network)
+    networks = _networks(network, mean)
     several, height_width = _resolved(networks, targets, size)
     photos = listed_photos(like)
     best = best_photos(networks[0], several, photos) if photos else []
@@ -139,7 +141,7 @@ def ascend(
     Photos are a stack for each target, in [0, 1] and of the images' size.
     """
     recipe = adjusted(preset, steps, posterior)
-    networks = _networks(network)
+    networks = _networks(network, mean)
     targets, height_width = _resolved(networks, targets, size)
     color = mean_color(_module(networks[0]), mean)
     scores = [score_of(targets, height_width, _link(each) if recipe.posterior else None) for each in networks]
@@ -175,13 +177,19 @@ def ascend(
                 return
 
 
-def _networks(network: Network | Sequence[Network]) -> list[Network]:
-    """One network or several, each a network of its own. Raises `DeepInsideError` for none."""
-    if isinstance(network, (nn.Module, Classifier)):
-        return [network]
-    if not network:
+def _networks(network: Network | Sequence[Network], mean: Sequence[float] | None) -> list[Network]:
+    """One network or several, each a network of its own. Raises `DeepInsideError` for none.
+
+    A module that says what pixels it takes becomes a classifier, unless `mean` says that it takes RGB in [0, 1].
+    """
+    several = [network] if isinstance(network, (nn.Module, Classifier)) else list(network)
+    if not several:
         raise DeepInsideError("expected at least one network to make an image with, got none")
-    return list(network)
+    return [as_classifier(each) if mean is None and _declares_pixels(each) else each for each in several]
+
+
+def _declares_pixels(network: Network) -> bool:
+    return isinstance(network, nn.Module) and declared(network) is not None
 
 
 def _module(network: Network) -> nn.Module:

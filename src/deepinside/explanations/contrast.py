@@ -16,26 +16,26 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Frame
 from deepinside.core.images import Photo
 from deepinside.core.results import Detection, Saliency, Side
-from deepinside.explanations.explain import check_classifier, explained
+from deepinside.explanations.explain import explained
 from deepinside.explanations.presets import DEFAULT, localizer_of
 from deepinside.explanations.results import Contrast
 from deepinside.gradients.grids import as_grid
 from deepinside.gradients.private import borrowed
 from deepinside.gradients.probe import IMAGE, look
-from deepinside.networks.classifier import Classifier
+from deepinside.networks.classifier import Classifier, as_classifier
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
 def contrast(
-    classifier: Classifier,
+    classifier: Classifier | nn.Module,
     photo: Photo | Image.Image | ArrayLike | Tensor | str | os.PathLike[str],
     first: SupportsIndex | str,
     second: SupportsIndex | str | None = None,
@@ -43,7 +43,7 @@ def contrast(
     """What in a photo speaks for one class rather than another.
 
     Args:
-        classifier: from `load` or `Classifier(...)`.
+        classifier: as `explain` takes it.
         photo: as `explain` takes it.
         first: a class, by index, WordNet id or name.
         second: another one; by default the likeliest but for the first: for the right class of a photo that is
@@ -58,7 +58,7 @@ def contrast(
     >>> seen.first.label, seen.second.label
     ('cat', 'dog')
     """
-    check_classifier(classifier)
+    classifier = as_classifier(classifier)
     index = classifier.labels.find(first)
     other = None if second is None else classifier.labels.find(second)
     if index == other:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from jaxtyping import Float
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from deepinside.core.errors import DeepInsideError, named
 from deepinside.core.images import Photo, as_photo, pixel_count
@@ -28,7 +28,7 @@ from deepinside.explanations.originals import Original, original_of_source
 from deepinside.explanations.presets import DEFAULT, AnyLocalizer, localizer_of, name_of
 from deepinside.explanations.results import Detection, Explanation
 from deepinside.gradients.targets import listed
-from deepinside.networks.classifier import Classifier
+from deepinside.networks.classifier import Classifier, as_classifier
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -58,7 +58,7 @@ class Outcome:
 
 
 def explain(
-    classifier: Classifier,
+    classifier: Classifier | nn.Module,
     photo: Photo | Image.Image | ArrayLike | Tensor | str | os.PathLike[str],
     targets: SupportsIndex | str | Sequence[SupportsIndex | str] | None = None,
     *,
@@ -70,7 +70,8 @@ def explain(
     """What the classifier saw in a photo: its likeliest classes, each with saliency and objects in photo pixels.
 
     Args:
-        classifier: from `load` or `Classifier(...)`.
+        classifier: from `load` or `Classifier(...)`, or a network of timm or transformers, which say what pixels it
+            takes.
         photo: a `Photo`, a path, a Pillow image, uint8 RGB (height, width, 3) or a float tensor (3, height, width).
         targets: the classes to explain, by index, WordNet id or name; by default the `top` likeliest. At most
             `MOST_CLASSES` of them.
@@ -84,7 +85,7 @@ def explain(
     otherwise it is an error. Raises `DeepInsideError` for that, a photo that cannot be read, unknown classes, presets
     or choices of objects, or scores that are not finite.
     """
-    check_classifier(classifier)
+    classifier = as_classifier(classifier)
     localizer, most = localizer_of(preset), most_objects(objects, boxes)
     return explained(classifier, photo, choice_of(classifier, targets, top), localizer, most)[1]
 
@@ -102,7 +103,7 @@ def explained(
 
 
 def explain_each(
-    classifier: Classifier,
+    classifier: Classifier | nn.Module,
     photos: Iterable[Any],
     targets: SupportsIndex | str | Sequence[SupportsIndex | str] | None = None,
     *,
@@ -114,7 +115,7 @@ def explain_each(
     """`explain` for every photo, in order; one that fails gives its reason and the run goes on.
 
     Args:
-        classifier: from `load` or `Classifier(...)`.
+        classifier: as in `explain`.
         photos: each as `explain` takes it, or a batch as a tensor (photos, channels, height, width) in [0, 1], as a
             `DataLoader` yields it; or a pair of a photo and its targets, or of a batch and one target for each photo.
         targets: of all photos that bring none of their own.
@@ -128,7 +129,7 @@ def explain_each(
     caller's thread. Rounding depends on the number of threads and on the photos of a batch: maps may differ from those
     of a photo alone in the fifth digit, and now and then a box with them.
     """
-    check_classifier(classifier)
+    classifier = as_classifier(classifier)
     localizer, most = localizer_of(preset), most_objects(objects, boxes)
     choice = choice_of(classifier, targets, top)
     is_few = (top if targets is None else len(listed(targets))) <= FEW_CLASSES
@@ -299,15 +300,6 @@ def _explanation(
         predictions,
         photo=original,
     )
-
-
-def check_classifier(classifier: Classifier) -> None:
-    """Raise `DeepInsideError` for a module, which does not say how it takes photos."""
-    if not isinstance(classifier, Classifier):
-        raise DeepInsideError(
-            f"expected a Classifier, got {type(classifier).__name__}; wrap a module as Classifier(module, size=..., "
-            "mean=..., std=...), or call saliency(module, images, targets)"
-        )
 
 
 def _outcomes(

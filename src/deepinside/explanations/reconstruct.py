@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.images import Photo, as_photo, read
@@ -24,14 +24,14 @@ from deepinside.gradients.private import borrowed
 from deepinside.gradients.probe import look, look_at
 from deepinside.gradients.rectifiers import RULES
 from deepinside.gradients.targets import Neuron, Target
-from deepinside.networks.classifier import Classifier
+from deepinside.networks.classifier import Classifier, as_classifier
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
 def reconstruct(
-    classifier: Classifier,
+    classifier: Classifier | nn.Module,
     photo: Photo | Image.Image | ArrayLike | Tensor | str | os.PathLike[str],
     target: Target | None = None,
     *,
@@ -40,14 +40,14 @@ def reconstruct(
     """The gradient of a class or a neuron at a photo, under a rectifier rule.
 
     Args:
-        classifier: from `load` or `Classifier(...)`.
+        classifier: as `explain` takes it.
         photo: as `explain` takes it.
         target: a `Neuron`, or a class by index, WordNet id or name; by default the likeliest class.
         rule: how the backward pass goes through rectifiers: `"gradient"`, `"deconvnet"` or `"guided"`.
 
     Raises `DeepInsideError` for an unknown class, layer or rule, and for a rule that cannot act on this network.
     """
-    shown = as_photo(photo)
+    classifier, shown = as_classifier(classifier), as_photo(photo)
     frame, image = classifier.whole(shown)
     with borrowed(classifier.fast, image, rule) as private:
         if callable(target):

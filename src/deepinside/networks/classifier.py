@@ -48,6 +48,21 @@ LINKS: Mapping[str, Link] = {
 }
 
 
+def as_classifier(network: Classifier | nn.Module) -> Classifier:
+    """A classifier as it is, and a module as one, if the module says what pixels it takes (`declared`).
+
+    Raises `DeepInsideError` for any other module, whose mean and std cannot be guessed, and for what is no network.
+    """
+    if isinstance(network, Classifier):
+        return network
+    if isinstance(network, nn.Module) and declared(network):
+        return Classifier(network)
+    raise DeepInsideError(
+        f"expected a Classifier, got {type(network).__name__}; wrap a module as Classifier(module, size=..., mean=..., "
+        "std=...), or call saliency(module, images, targets)"
+    )
+
+
 class Classifier:
     """A network that maps RGB in [0, 1] to logits, what its classes are called, and the size it wants.
 
