@@ -1,6 +1,7 @@
 """Small networks, real ones and real images for all tests."""
 
 import csv
+import importlib
 import os
 import signal
 import sys
@@ -18,6 +19,14 @@ from PIL import Image
 from torch import nn
 
 from helpers import NAMES, Colors, rows_of
+
+# While jaxtyping imports a file of the package, Python does not find the cached bytecode of anything that this file
+# imports, and compiles whole libraries anew. Those that are imported here first are read from their caches.
+for library in (
+    "contourpy", "jinja2", "matplotlib.figure", "numba", "pyarrow.parquet", "scipy.ndimage", "scipy.optimize",
+    "scipy.sparse.csgraph", "scipy.stats", "torch._dynamo", "torchvision.transforms.v2", "typecheck", "typer", "yaml",
+):  # fmt: skip
+    importlib.import_module(library)
 
 # The first example compiles numba kernels, and machines are shared: time is measured in benchmarks, not here.
 settings.register_profile("shared machine", deadline=None)
