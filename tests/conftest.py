@@ -1,6 +1,6 @@
 """Small networks, real ones and real images for all tests."""
 
-import csv
+import importlib
 import os
 import signal
 import sys
@@ -9,15 +9,21 @@ from pathlib import Path
 # Tests run offline: a hub that is asked must refuse at once. Set before anything imports it.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import settings
 from jaxtyping import config
-from PIL import Image
 from torch import nn
 
-from helpers import NAMES, Colors, rows_of
+from helpers import NAMES, Colors, annotated, with_masks
+
+# While jaxtyping imports a file of the package, Python does not find the cached bytecode of anything that this file
+# imports, and compiles whole libraries anew. Those that are imported here first are read from their caches.
+for library in (
+    "contourpy", "jinja2", "matplotlib.figure", "numba", "pyarrow.parquet", "scipy.ndimage", "scipy.optimize",
+    "scipy.sparse.csgraph", "scipy.stats", "torch._dynamo", "torchvision.transforms.v2", "typecheck", "typer", "yaml",
+):  # fmt: skip
+    importlib.import_module(library)
 
 # The first example compiles numba kernels, and machines are shared: time is measured in benchmarks, not here.
 settings.register_profile("shared machine", deadline=None)
@@ -100,38 +106,29 @@ def colors():
 
 @pytest.fixture
 def tree(tmp_path):
-    """Photos with a square of one color, the box around it, and one photo that is not there."""
-    rng = np.random.default_rng(0)
-    rows = [("image", "label", "x0", "y0", "x1", "y1")]
-    for number in range(6):
-        x, y, side = rng.integers(0, 24), rng.integers(0, 16), rng.integers(10, 30)
-        pixels = rng.integers(90, 110, (48, 64, 3), dtype=np.uint8)
-        channel = number % 3
-        pixels[y : y + side, x : x + side] = 20
-        pixels[y : y + side, x : x + side, channel] = 230
-        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
-        label = NAMES[channel] if number != 5 else NAMES[0]  # the last one is annotated wrongly
-        rows.append((f"{number}.png", label, x, y, min(x + side, 64), min(y + side, 48)))
-    rows.append(("missing.png", "red", 0, 0, 5, 5))
-    rows.append(("0.png", "unicorn", 0, 0, 64, 48))
-    with open(tmp_path / "boxes.csv", "w", newline="") as file:
-        csv.writer(file).writerows(rows)
-    return tmp_path
+    return annotated(tmp_path)
 
 
 @pytest.fixture
-def masked(tree):
-    """The same with a mask for each photo but the first: the left half of the box."""
-    lines = ["image,label,x0,y0,x1,y1,mask"]
-    for row in rows_of(tree / "boxes.csv")[:6]:
-        image, label, *corners = row.values()
-        x0, y0, x1, y1 = map(int, corners)
-        values = np.zeros((48, 64), np.uint8)
-        values[y0:y1, x0 : (x0 + x1) // 2] = 255
-        Image.fromarray(values).save(tree / f"mask-{image}")
-        lines.append(",".join([image, label, *corners, "" if image == "0.png" else f"mask-{image}"]))
-    (tree / "boxes.csv").write_text("\n".join(lines))
-    return tree
+def masked(tmp_path):
+    return with_masks(annotated(tmp_path))
+
+
+@pytest.fixture(scope="session")
+def judged_in_full(tmp_path_factory):
+    """An evaluation with all that can be judged, of six annotated photos with masks and one that is not there.
+
+    It takes seconds, since the annotations of thousands of calls are checked; it is frozen, and tests only read it.
+    """
+    from deepinside import Classifier
+    from deepinside.data.boxes import read_samples
+    from deepinside.evaluation.localization import Judging, evaluate
+
+    folder = with_masks(annotated(tmp_path_factory.mktemp("masked")))
+    with open(folder / "boxes.csv", "a") as file:
+        file.write("\nmissing.png,red,0,0,5,5,")
+    judging = Judging(["best", "paper"], faithful=True, sanity=2)
+    return evaluate(Classifier(Colors(), labels=NAMES, size=32, name="colors"), read_samples(folder), judging)
 
 
 @pytest.fixture

@@ -67,6 +67,40 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
+def annotated(folder):
+    """Photos with a square of one color, the box around it, and one photo that is not there."""
+    rng = np.random.default_rng(0)
+    rows = [("image", "label", "x0", "y0", "x1", "y1")]
+    for number in range(6):
+        x, y, side = rng.integers(0, 24), rng.integers(0, 16), rng.integers(10, 30)
+        pixels = rng.integers(90, 110, (48, 64, 3), dtype=np.uint8)
+        channel = number % 3
+        pixels[y : y + side, x : x + side] = 20
+        pixels[y : y + side, x : x + side, channel] = 230
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        label = NAMES[channel] if number != 5 else NAMES[0]  # the last one is annotated wrongly
+        rows.append((f"{number}.png", label, x, y, min(x + side, 64), min(y + side, 48)))
+    rows.append(("missing.png", "red", 0, 0, 5, 5))
+    rows.append(("0.png", "unicorn", 0, 0, 64, 48))
+    with open(folder / "boxes.csv", "w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return folder
+
+
+def with_masks(folder):
+    """The same with a mask for each photo but the first: the left half of the box."""
+    lines = ["image,label,x0,y0,x1,y1,mask"]
+    for row in rows_of(folder / "boxes.csv")[:6]:
+        image, label, *corners = row.values()
+        x0, y0, x1, y1 = map(int, corners)
+        values = np.zeros((48, 64), np.uint8)
+        values[y0:y1, x0 : (x0 + x1) // 2] = 255
+        Image.fromarray(values).save(folder / f"mask-{image}")
+        lines.append(",".join([image, label, *corners, "" if image == "0.png" else f"mask-{image}"]))
+    (folder / "boxes.csv").write_text("\n".join(lines))
+    return folder
+
+
 def disc_scene():
     """A red disc on blue, with noise; seeds that know a part of each."""
     random = np.random.default_rng(0)

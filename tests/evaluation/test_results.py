@@ -2,13 +2,12 @@
 
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from deepinside.data.boxes import read_samples
-from deepinside.evaluation.localization import Judging, evaluate
 from deepinside.evaluation.metrics import LEVELS
 from deepinside.evaluation.results import Failure
 from deepinside.evaluation.tables import tables
@@ -16,8 +15,8 @@ from deepinside.explanations.explain import explain
 from helpers import CAMS
 
 
-def test_no_method_beats_the_classification_error_and_oracles_beat_transfers(colors, tree):
-    rows = evaluate(colors, read_samples(tree), Judging(["paper"])).rows
+def test_no_method_beats_the_classification_error_and_oracles_beat_transfers(judged_in_full):
+    rows = judged_in_full.rows
     assert not {"top1_error", "mean_iou"} & rows["center_gaussian"].figures.keys(), "a map without boxes"
     for name, row in rows.items():
         if name == "center_gaussian":
@@ -33,9 +32,8 @@ def test_no_method_beats_the_classification_error_and_oracles_beat_transfers(col
     assert all(("max_box_accuracy_0.5" in row.figures) == (row.threshold is not None) for row in rows.values())
 
 
-def test_masks_bring_pixel_figures(colors, masked):
-    evaluation = evaluate(colors, read_samples(masked), Judging(["paper"]))
-    ious = []
+def test_masks_bring_pixel_figures(colors, judged_in_full):
+    evaluation, masked, ious = judged_in_full, judged_in_full.cases[0].path.parent, []
     for number in range(1, 6):
         mask = np.asarray(Image.open(masked / f"mask-{number}.png")) > 0
         index = evaluation.cases[number].label
@@ -53,16 +51,15 @@ def test_masks_bring_pixel_figures(colors, masked):
         assert unknown.tolist() == [True] + [False] * 5, "nobody marked pixels in the first photo"
 
 
-def test_a_map_has_one_object_at_its_threshold_and_a_method_is_judged_by_its_surest(colors, tree):
-    rows = evaluate(colors, read_samples(tree), Judging(["paper"])).rows
-    for name, row in rows.items():
-        if name not in ("classification", "center_gaussian"):
+def test_a_map_has_one_object_at_its_threshold_and_a_method_is_judged_by_its_surest(judged_in_full):
+    for name, row in judged_in_full.rows.items():
+        if name not in ("best", "classification", "center_gaussian"):  # which finds several, and which find none
             assert [image.right.tolist() for image in row.objects] == [[iou >= 0.5] for iou in row.ious]
             assert row.figures["object_precision"].value == row.figures["gt_known_accuracy"].value
 
 
-def test_an_evaluation_shows_its_tables(colors, masked):
-    evaluation = evaluate(colors, read_samples(masked), Judging(["paper"]))
+def test_an_evaluation_shows_its_tables(judged_in_full):
+    evaluation = replace(judged_in_full, failures=())
     figures = evaluation.rows["paper"].figures
     first, *methods = repr(evaluation).splitlines()
     assert first == "Evaluation of colors, 6 images"
@@ -70,7 +67,7 @@ def test_an_evaluation_shows_its_tables(colors, masked):
         ("top-1 error", "top1_error"), ("top-5 error", "top5_error"), ("GT-known accuracy", "gt_known_accuracy"),
     ))  # fmt: skip
     assert f"  paper: {', '.join(told)}" in methods
-    read = Cells(replace(evaluation, model="<script>", failures=(Failure(masked, "gone"),))._repr_html_())
+    read = Cells(replace(evaluation, model="<script>", failures=(Failure(Path("lost.png"), "gone"),))._repr_html_())
     assert read.text.startswith("<script>")
     assert "6 images, 1 could not be judged" in read.text
     for table in tables(evaluation):
@@ -81,8 +78,8 @@ def test_an_evaluation_shows_its_tables(colors, masked):
             assert all(row in read.rows for row in expected)
 
 
-def test_no_text_of_an_evaluation_has_arrays(colors, masked):
-    evaluation = evaluate(colors, read_samples(masked), Judging(["paper"]))
+def test_no_text_of_an_evaluation_has_arrays(judged_in_full):
+    evaluation = judged_in_full
     assert len(repr(evaluation).splitlines()) < 20
     for value in (evaluation, *evaluation.rows.values(), *evaluation.cases):
         assert "array" not in repr(value)

@@ -18,8 +18,8 @@ from deepinside.evaluation.tables import as_json, cases_sheet, notes, tables, wr
 from helpers import BASELINES, CAMS, rows_of
 
 
-def test_json_has_the_promised_shape(colors, tree, tmp_path):
-    evaluation = evaluate(colors, read_samples(tree), Judging(["best", "paper"]))
+def test_json_has_the_promised_shape(judged_in_full, tmp_path):
+    evaluation = judged_in_full
     content = json.loads(write_json(evaluation, tmp_path / "deep" / "out.json").read_text())
     assert (content["images"], content["model"]) == (6, "colors")
     for name in ("best", "paper", "center_box", "whole_image"):
@@ -28,11 +28,13 @@ def test_json_has_the_promised_shape(colors, tree, tmp_path):
             low, high = method["intervals"][key]
             assert 0 <= low <= method[key] <= high <= 1
         assert method.keys() - {"intervals"} == method["intervals"].keys()
-    assert [failure["path"] for failure in content["failures"]] == [str(tree / "missing.png")]
+    assert [failure["path"] for failure in content["failures"]] == [
+        str(evaluation.cases[0].path.with_name("missing.png"))
+    ]
 
 
-def test_csv_has_a_line_per_image_and_method_that_add_up(colors, tree, tmp_path):
-    evaluation = evaluate(colors, read_samples(tree), Judging(["paper"]))
+def test_csv_has_a_line_per_image_and_method_that_add_up(judged_in_full, tmp_path):
+    evaluation = judged_in_full
     lines = rows_of(write_csv(evaluation, tmp_path / "out.csv"))
     assert len(lines) == 6 * (len(evaluation.rows) - 2)
     for name, row in evaluation.rows.items():
@@ -48,8 +50,8 @@ def test_csv_has_a_line_per_image_and_method_that_add_up(colors, tree, tmp_path)
         assert wrong == pytest.approx(row.figures["top1_error"].value)
 
 
-def test_sheet_shows_the_best_above_the_worst(colors, tree):
-    evaluation = evaluate(colors, read_samples(tree), Judging(["paper"], baselines=False))
+def test_sheet_shows_the_best_above_the_worst(judged_in_full):
+    evaluation = judged_in_full
     titles = [axes.get_title() for axes in cases_sheet(evaluation, "paper", count=2).axes]
     ious = [float(title.split()[-1]) for title in titles]
     ranked = sorted((round(float(iou), 2) for iou in evaluation.rows["paper"].ious), reverse=True)
@@ -58,17 +60,14 @@ def test_sheet_shows_the_best_above_the_worst(colors, tree):
         cases_sheet(evaluation, "classification")
 
 
-FULL = Judging(["best", "paper"], faithful=True, sanity=1)
-
-
 def printed(evaluation, capsys):
     for table in tables(evaluation):
         print_table(table)
     return capsys.readouterr().out
 
 
-def test_every_figure_is_that_of_its_key_in_the_json_file(colors, masked):
-    evaluation = evaluate(colors, read_samples(masked), FULL)
+def test_every_figure_is_that_of_its_key_in_the_json_file(judged_in_full):
+    evaluation = judged_in_full
     methods = as_json(evaluation)["methods"]
     shown = list(tables(evaluation))
     headings = {(title, column.heading): column.key for title, columns in TABLES for column in columns}
@@ -90,8 +89,8 @@ def test_every_figure_is_that_of_its_key_in_the_json_file(colors, masked):
     assert counted == sum(len(figures) - 1 for figures in methods.values()), "and none is left out"
 
 
-def test_the_tables_by_size_show_what_the_json_file_has(colors, masked):
-    evaluation = evaluate(colors, read_samples(masked), FULL)
+def test_the_tables_by_size_show_what_the_json_file_has(judged_in_full):
+    evaluation = judged_in_full
     sizes = as_json(evaluation)["by_size"]
     assert sum(size["images"] for size in sizes.values()) == len(evaluation.cases)
     shown = list(tables(evaluation))[-2:]
@@ -105,27 +104,25 @@ def test_the_tables_by_size_show_what_the_json_file_has(colors, masked):
                 assert cell.split(" ±")[0] == ("—" if figure is None else f"{100 * figure:.1f}")
 
 
-def test_notes_tell_how_many_objects_there_are_and_of_masks_where_there_are_any(colors, masked):
-    evaluation = evaluate(colors, read_samples(masked), Judging(["paper"], baselines=False))
-    assert "Objects: 6 in all" in notes(evaluation)
-    assert "Boundary F" in notes(evaluation)
-    (masked / "boxes.csv").write_text("image,label,x0,y0,x1,y1\n0.png,red,1,1,9,9\n0.png,red,20,1,29,9\n")
-    evaluation = evaluate(colors, read_samples(masked), Judging(["paper"], baselines=False))
+def test_notes_tell_how_many_objects_there_are_and_of_masks_where_there_are_any(colors, tree, judged_in_full):
+    assert "Objects: 6 in all" in notes(judged_in_full)
+    assert "Boundary F" in notes(judged_in_full)
+    (tree / "boxes.csv").write_text("image,label,x0,y0,x1,y1\n0.png,red,1,1,9,9\n0.png,red,20,1,29,9\n")
+    evaluation = evaluate(colors, read_samples(tree), Judging(["paper"], baselines=False))
     assert "Objects: 2 in all" in notes(evaluation)
     assert "images with several: 1." in notes(evaluation)
     assert "Boundary F" not in notes(evaluation)
 
 
-def test_no_figure_of_the_tables_is_cut_short_and_all_fit_a_terminal(colors, masked, capsys):
-    out = printed(evaluate(colors, read_samples(masked), FULL), capsys)
+def test_no_figure_of_the_tables_is_cut_short_and_all_fit_a_terminal(judged_in_full, capsys):
+    out = printed(judged_in_full, capsys)
     assert "…" not in out
     assert all(name in out for name in (*BASELINES, *CAMS))
     assert max(map(len, out.splitlines())) <= 80
 
 
-def test_the_notes_fit_a_terminal(colors, masked):
-    evaluation = evaluate(colors, read_samples(masked), Judging(["best"]))
-    assert max(map(len, notes(evaluation).splitlines())) <= 80
+def test_the_notes_fit_a_terminal(judged_in_full):
+    assert max(map(len, notes(judged_in_full).splitlines())) <= 80
 
 
 def test_names_are_no_markup_no_formulas_and_no_escape_codes(colors, tree, tmp_path, capsys):
