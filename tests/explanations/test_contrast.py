@@ -93,6 +93,26 @@ def test_where_only_one_token_is_read_the_map_is_of_a_layer_before():
     assert seen.first.saliency.map.shape == (6, 6)
 
 
+def test_where_the_gradient_is_uneven_a_place_counts_by_what_it_has_beside_all_others():
+    """Against autograd and the formula, with a large activation that all places share."""
+    torch.manual_seed(0)
+    network = Tokens().eval()
+    network.cut.weight.data *= 10
+    network.blocks[0].norm2.bias.data += 5
+    classifier = Classifier(network, labels=list("abcd"), size=48)
+    photo = as_photo(np.random.default_rng(0).random((48, 48, 3)))
+    _, image = classifier.whole(photo)
+    tokens = network.cut(image).flatten(2).transpose(1, 2)
+    tokens = network.blocks[0](torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1)).detach().requires_grad_()
+    logits = network.head(network.blocks[1](tokens)[:, 0])[0]
+    (gradient,) = torch.autograd.grad(logits[0] - logits[1], tokens)
+    places, slopes = tokens[0, 1:].detach(), gradient[0, 1:]
+    expected = ((places - places.mean(dim=0)) * slopes).sum(dim=1).reshape(6, 6).numpy()
+    seen = contrast(classifier, photo, "a", "b")
+    found = seen.first.saliency.map - seen.second.saliency.map
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+
+
 def test_it_shows_itself_in_a_notebook(pooled, tmp_path):
     pixels = np.random.default_rng(4).integers(0, 255, (40, 50, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")

@@ -4,6 +4,10 @@ The difference of two scores is a score, too, and its gradient is the difference
 activation of a deep layer, and summed over channels, it tells what each place adds to the difference: positive for the
 first class, negative for the second. Behind global average pooling and a linear layer, the places add up to the whole
 difference, but for the biases.
+
+Where the gradient differs from place to place, as in a transformer whose class token asks some of the others, nothing
+adds up, and most of an activation may be what all places have in common, which says nothing of any of them. There, the
+activation is measured from its mean over the places.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from deepinside.core.results import Detection, Saliency, Side
 from deepinside.explanations.explain import explained
 from deepinside.explanations.presets import DEFAULT, localizer_of
 from deepinside.explanations.results import Contrast
-from deepinside.gradients.grids import as_grid
+from deepinside.gradients.grids import as_grid, is_even
 from deepinside.gradients.private import borrowed
 from deepinside.gradients.probe import IMAGE, look
 from deepinside.networks.classifier import Classifier, as_classifier
@@ -93,9 +97,11 @@ def _signed(classifier: Classifier, photo: Photo, classes: Sequence[int]) -> tup
     layer = classifier.last_layer() or IMAGE
 
     def summary(_: str, gradient: Tensor, activation: Tensor) -> Float[Tensor, "1 1 _ _"]:
-        products = gradient * activation
-        maps = products if layer == IMAGE else as_grid(products, (height, width))
-        return maps.sum(dim=1, keepdim=True)
+        if layer != IMAGE:
+            gradient, activation = as_grid(gradient, (height, width)), as_grid(activation, (height, width))
+        if not is_even(gradient).all():
+            activation = activation - activation.mean(dim=(2, 3), keepdim=True)
+        return (gradient * activation).sum(dim=1, keepdim=True)
 
     with borrowed(classifier.fast, image) as private:
         (evidence,) = look(private, image, torch.tensor([list(classes)]), (layer,), summary=summary).gradients

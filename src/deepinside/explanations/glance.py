@@ -28,13 +28,10 @@ from deepinside.cut.continuity import (
 )
 from deepinside.cut.graphcut import largest_component, minimum_cut
 from deepinside.explanations.localizer import Map, Views, distinct
-from deepinside.gradients.grids import as_grid
+from deepinside.gradients.grids import as_grid, is_even
 from deepinside.gradients.probe import IMAGE, Choice, Look, Summary, look
 from deepinside.gradients.saliency import largest_magnitude
 from deepinside.networks.layers import Stages
-
-# How far a gradient may vary over positions, relative to its norm, and still count as the same everywhere.
-EVEN = 1e-2
 
 Edges = tuple[Float[np.ndarray, "height right"], Float[np.ndarray, "below width"]]
 
@@ -151,9 +148,8 @@ def summary_for(picture: tuple[int, int]) -> Summary:
             return magnitude[:, None].expand(-1, 3, -1, -1)
         gradient, activation = as_grid(gradient, picture), as_grid(activation, picture)
         evidence = (gradient * activation).sum(dim=1).clamp(min=0)
-        varies = (gradient - gradient.mean(dim=(2, 3), keepdim=True)).flatten(1).norm(dim=1)
-        is_even = (varies <= EVEN * gradient.flatten(1).norm(dim=1)).to(evidence)
-        return torch.stack([gradient.norm(dim=1), evidence, is_even[:, None, None].expand_as(evidence)], dim=1)
+        even = is_even(gradient).to(evidence)
+        return torch.stack([gradient.norm(dim=1), evidence, even[:, None, None].expand_as(evidence)], dim=1)
 
     return summary
 

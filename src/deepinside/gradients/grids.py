@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from deepinside.core.errors import DeepInsideError
@@ -19,6 +19,7 @@ from deepinside.core.errors import DeepInsideError
 SMALLEST = 4  # tokens on a side: with fewer, too many shapes would pass for a grid
 PREFIXES = range(9)  # class token, distillation token, registers
 SQUARE = (1, 1)
+EVEN = 1e-2  # how far a gradient may vary over positions, relative to its norm, and still count as the same everywhere
 
 
 class Grid(NamedTuple):
@@ -68,6 +69,17 @@ def as_grid(
         tokens = output[:, grid.prefix :].transpose(1, 2)
         return tokens.reshape(*tokens.shape[:2], grid.rows, grid.columns)
     return output.permute(0, 3, 1, 2) if grid.channels_last else output
+
+
+def is_even(gradient: Float[Tensor, "batch channels rows columns"]) -> Bool[Tensor, " batch"]:
+    """Whether the gradient is the same at every position, as it is before global average pooling.
+
+    >>> import torch
+    >>> is_even(torch.tensor([[[[2.0, 2.0]]], [[[2.0, 0.0]]]]))
+    tensor([ True, False])
+    """
+    varies: Tensor = (gradient - gradient.mean(dim=(2, 3), keepdim=True)).flatten(1).norm(dim=1)
+    return varies.le(EVEN * gradient.flatten(1).norm(dim=1))
 
 
 def _token_grid(tokens: int, size: tuple[int, int]) -> Grid | None:
