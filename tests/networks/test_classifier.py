@@ -1,5 +1,7 @@
 """What a classifier brings: preprocessing, labels, a device, and a fast form of a network that it owns."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -157,6 +159,24 @@ def test_labels_of_another_number_of_classes_are_refused_and_none_are_not():
         Classifier(Flattened(), labels=["a", "b"]).check_labels(4)
     Classifier(Flattened(), labels=["a", "b"]).check_labels(2)
     Classifier(Flattened()).check_labels(4)
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "same"),
+    [
+        (["cat", "dog"], ["cat", "dog"], True),
+        (["cat", "dog"], ["dog", "cat"], False),
+        (["cat", "dog"], ["cat"], False),
+        (["cat", "dog"], ["cat", "cup"], False),
+        (["cat, house cat", "dog"], ["house cat", "dog"], True),
+        ([], ["cat", "dog"], True),
+        (["cat", "dog"], [], True),
+    ],
+)
+def test_classes_are_the_same_where_every_one_has_a_name_in_common(mine, theirs, same):
+    one, other = (Classifier(nn.Linear(3, 2), labels=names, name=name) for names, name in ((mine, "a"), (theirs, "b")))
+    with nullcontext() if same else pytest.raises(DeepInsideError, match="expected the classes of a, but b has others"):
+        one.check_same_classes(other)
 
 
 def test_a_frozen_network_may_be_called_without_being_changed():

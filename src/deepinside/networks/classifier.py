@@ -210,8 +210,13 @@ class Classifier:
             )
 
     def check_same_classes(self, other: Classifier) -> None:
-        """Raise `DeepInsideError` for a classifier with other names, or another order of them, if it has any."""
-        if len(other.labels) and other.labels.synonyms != self.labels.synonyms:
+        """Raise `DeepInsideError` for other names than these or another order of them, where both have any.
+
+        One name that two lists have in common is enough for a class, since some lists have its synonyms as well.
+        """
+        mine, theirs = self.labels.synonyms, other.labels.synonyms
+        is_same = len(mine) == len(theirs) and all(set(one) & set(two) for one, two in zip(mine, theirs, strict=True))
+        if mine and theirs and not is_same:
             raise DeepInsideError(f"expected the classes of {self.name}, but {other.name} has others")
 
     def link(self, classes: int) -> str:
