@@ -1,6 +1,7 @@
 """Sheets: the arrays, boxes and words in their panels, for photos whose results are worked out by hand."""
 
 from dataclasses import replace
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -67,6 +68,12 @@ def boxes_in(axes):
 
 def panels(figure, columns):
     return np.reshape(np.array(figure.axes, dtype=object), (-1, columns))
+
+
+def test_a_sheet_shows_itself_in_a_notebook_without_pyplot(photo):
+    sheet, same = (sheets.localization_sheet(photo, explanation(detection())) for _ in range(2))
+    with Image.open(BytesIO(sheet._repr_png_())) as shown:
+        np.testing.assert_array_equal(np.asarray(shown.convert("RGB")), np.asarray(sheets.rendered(same)))
 
 
 # ------------------------------------------------------------------------------------------------------ localization

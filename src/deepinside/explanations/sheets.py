@@ -6,6 +6,7 @@ A line at the bottom of each says which network, preset, rectifier rule and laye
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,16 @@ COMPRESSION = 4  # of PNG files: twice as fast as the usual 6, for 5% more bytes
 GROUND_TRUTH = "#2a9d3f"  # of ground-truth boxes
 
 
-def localization_sheet(photo: Photo, explanation: Explanation) -> Figure:
+class Sheet(Figure):
+    """A figure of matplotlib that shows itself in a notebook, also where nobody has imported pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        png = BytesIO()
+        self.savefig(png, format="png", dpi="figure")
+        return png.getvalue()
+
+
+def localization_sheet(photo: Photo, explanation: Explanation) -> Sheet:
     """One row per class: the photo with outlines and boxes of its objects, saliency, seeds, and the objects cut out.
 
     Raises `DeepInsideError` for an explanation without boxes.
@@ -63,7 +73,7 @@ def localization_sheet(photo: Photo, explanation: Explanation) -> Figure:
     return figure
 
 
-def saliency_sheet(photo: Photo, explanation: Explanation) -> Figure:
+def saliency_sheet(photo: Photo, explanation: Explanation) -> Sheet:
     """One row per class: the photo, its saliency, and the saliency over the photo."""
     image = thumbnail(photo)
     titles = ("photo", "saliency", "both")
@@ -78,7 +88,7 @@ def saliency_sheet(photo: Photo, explanation: Explanation) -> Figure:
     return figure
 
 
-def neuron_sheet(photo: Photo, seen: Reconstruction, model: str = "") -> Figure:
+def neuron_sheet(photo: Photo, seen: Reconstruction, model: str = "") -> Sheet:
     """The photo, the gradient of one neuron in color, and its largest magnitude over the color channels."""
     footer = _joined(model, f"rule {seen.rule}, at the image", "number: activation of the neuron in the whole photo")
     figure, rows = _grid(photo, 1, ("photo", RULES[seen.rule].title, "saliency"), footer)
@@ -96,7 +106,7 @@ def compare_sheet(
     rules: Mapping[str, Reconstruction | DeepInsideError],
     presets: Mapping[str, Sequence[Detection]],
     model: str = "",
-) -> Figure:
+) -> Sheet:
     """One photo under every rectifier rule, with its formula (Sect. 4), and under every preset.
 
     Args:
@@ -132,7 +142,7 @@ def compare_sheet(
     return figure
 
 
-def contrast_sheet(photo: Photo, seen: Contrast) -> Figure:
+def contrast_sheet(photo: Photo, seen: Contrast) -> Sheet:
     """One row for each of two classes: its objects, and what speaks for it rather than the other, on one scale."""
     image = thumbnail(photo)
     footer = _joined(seen.model, "maps on one scale", f"difference of the scores: {seen.difference:.2f}")
@@ -144,7 +154,7 @@ def contrast_sheet(photo: Photo, seen: Contrast) -> Figure:
     return figure
 
 
-def exciting_sheet(found: Sequence[tuple[Photo, Reconstruction]], model: str = "") -> Figure:
+def exciting_sheet(found: Sequence[tuple[Photo, Reconstruction]], model: str = "") -> Sheet:
     """The photos that excite a neuron most, each cropped to what the neuron saw, beside the gradient of the neuron."""
     columns = min(len(found), 3)
     lines = -(-len(found) // columns)
@@ -152,7 +162,7 @@ def exciting_sheet(found: Sequence[tuple[Photo, Reconstruction]], model: str = "
     target, rule = found[0][1].target, RULES[found[0][1].rule].title
     heading = fitted(f"What excites {target} most, and its gradient at the image ({rule})", 10, 0.95 * width, lines=3)
     footer = fitted(_joined(model, f"rule {found[0][1].rule}", "number: activation"), SMALL, 0.95 * width)
-    figure = Figure(figsize=(width, 1.95 * lines + heading.height + footer.height + 0.2), dpi=150, layout="constrained")
+    figure = Sheet(figsize=(width, 1.95 * lines + heading.height + footer.height + 0.2), dpi=150, layout="constrained")
     grid = figure.subplots(lines, 2 * columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -272,12 +282,12 @@ def _panel_height(photo: Photo) -> float:
     return INCHES * min(max(photo.height / photo.width, 0.3), 2.5)
 
 
-def _grid(photo: Photo, rows: int, titles: tuple[str, ...], footer: str) -> tuple[Figure, list[list[Axes]]]:
+def _grid(photo: Photo, rows: int, titles: tuple[str, ...], footer: str) -> tuple[Sheet, list[list[Axes]]]:
     """Panels of the photo's proportions under their titles, above a line about all of them."""
     width = INCHES * len(titles) + 0.4
     about = fitted(footer, SMALL, 0.96 * width, FOOTER_LINES)
     size = (width, (_panel_height(photo) + 0.08) * rows + 0.35 + about.height)
-    figure = Figure(figsize=size, dpi=PANEL / INCHES, layout="constrained")
+    figure = Sheet(figsize=size, dpi=PANEL / INCHES, layout="constrained")
     grid = figure.subplots(rows, len(titles), squeeze=False)
     for title, axes in zip(titles, grid[0], strict=True):
         axes.set_title(title, fontsize=10)
