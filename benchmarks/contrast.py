@@ -47,14 +47,13 @@ def shares(classifier: di.Classifier, picture: Image.Image, left: int, right: in
     seen = di.contrast(classifier, picture, left, right)
     maps: dict[str, list[np.ndarray]] = {"contrast": [side.saliency.map for side in seen.sides]}
     _, image = classifier.whole(as_photo(picture))
-    layer = classifier.last_layer()
 
     def each(found: Tensor) -> list[np.ndarray]:
         return list(found[0].numpy())
 
-    network, classes = classifier.fast, np.array([[left, right]])
-    maps["Grad-CAM"] = each(di.grad_cam(network, image, classes, layer))
-    maps["saliency"] = each(di.saliency(network, image, classes))
+    classes = np.array([[left, right]])
+    maps["Grad-CAM"] = each(di.grad_cam(classifier, image, classes))
+    maps["saliency"] = each(di.saliency(classifier, image, classes))
     return {method: (on_the_left(one), 1 - on_the_left(other)) for method, (one, other) in maps.items()}
 
 

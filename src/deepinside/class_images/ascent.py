@@ -29,8 +29,8 @@ from deepinside.core.errors import DeepInsideError
 from deepinside.gradients.private import borrowed, original_of
 from deepinside.gradients.running import home, outputs_of
 from deepinside.gradients.targets import Target, listed
-from deepinside.networks.classifier import LINKS, Classifier, as_classifier, checked_size, usual_link
-from deepinside.networks.declared import declared
+from deepinside.networks.classifier import LINKS, Classifier, checked_size, usual_link
+from deepinside.networks.declared import declares_pixels
 from deepinside.networks.layers import find_stages
 
 Network: TypeAlias = nn.Module | Classifier
@@ -185,11 +185,9 @@ def _networks(network: Network | Sequence[Network], mean: Sequence[float] | None
     several = [network] if isinstance(network, (nn.Module, Classifier)) else list(network)
     if not several:
         raise DeepInsideError("expected at least one network to make an image with, got none")
-    return [as_classifier(each) if mean is None and _declares_pixels(each) else each for each in several]
-
-
-def _declares_pixels(network: Network) -> bool:
-    return isinstance(network, nn.Module) and declared(network) is not None
+    if mean is not None:
+        return several
+    return [Classifier(each) if isinstance(each, nn.Module) and declares_pixels(each) else each for each in several]
 
 
 def _module(network: Network) -> nn.Module:

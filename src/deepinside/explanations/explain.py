@@ -24,7 +24,7 @@ from deepinside.core.images import Photo, as_photo, pixel_count
 from deepinside.core.results import Prediction, Saliency, Segmentation
 from deepinside.core.threads import in_batches
 from deepinside.explanations.localizer import Choice, Seen, Views, is_flat, whole_view
-from deepinside.explanations.originals import Original, original_of_source
+from deepinside.explanations.originals import Original, file_of, kept
 from deepinside.explanations.presets import DEFAULT, AnyLocalizer, localizer_of, name_of
 from deepinside.explanations.results import Detection, Explanation
 from deepinside.gradients.targets import listed
@@ -99,7 +99,7 @@ def explained(
     """
     photo = as_photo(source)
     (seen,) = localizer.see(classifier, [localizer.views(classifier, photo)], [choice], most)
-    return photo, _explanation(classifier, localizer, photo, seen, most, _path(source))
+    return photo, _explanation(classifier, localizer, photo, seen, most, file_of(source))
 
 
 def explain_each(
@@ -281,7 +281,7 @@ def _explanation(
     most: int | None,
     path: Path | None,
 ) -> Explanation:
-    original = original_of_source(path, photo)
+    original = kept(photo, path)
     found = detections(classifier, localizer, seen, most, original)
     link = classifier.link(len(seen.logits))
     probabilities = classifier.posterior(seen.logits)
@@ -310,15 +310,11 @@ def _outcomes(
     shown = [show(classifier, localizer, source) for source, _ in wanted]
     said = see_each(classifier, localizer, shown, [choice for _, choice in wanted], most)
     outcomes = [
-        outcome_of(classifier, localizer, _path(source), views, seen, most)
+        outcome_of(classifier, localizer, file_of(source), views, seen, most)
         for (source, _), views, seen in zip(wanted, shown, said, strict=True)
     ]
     share = (perf_counter() - began) / len(wanted)
     return [replace(outcome, seconds=share) for outcome in outcomes]
-
-
-def _path(source: Any) -> Path | None:
-    return Path(source) if isinstance(source, (str, os.PathLike)) else None
 
 
 def show(classifier: Classifier, localizer: AnyLocalizer, source: Any) -> Views | DeepInsideError:

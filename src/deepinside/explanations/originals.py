@@ -13,9 +13,14 @@ from deepinside.core.images import Photo, read
 Original: TypeAlias = Photo | Path | None
 
 
-def original_of_source(source: object, photo: Photo) -> Original:
-    """What an explanation keeps of a photo that was given as a path, or in any other way."""
-    return Path(source).absolute() if isinstance(source, (str, os.PathLike)) else photo
+def file_of(source: object) -> Path | None:
+    """The file of a photo that was given as a path; None for one that was given in any other way."""
+    return Path(source) if isinstance(source, (str, os.PathLike)) else None
+
+
+def kept(photo: Photo, path: Path | None) -> Original:
+    """What an explanation keeps of a photo, which is in that file or in memory alone."""
+    return photo if path is None else path.absolute()
 
 
 def photo_of(original: Original, width: int, height: int) -> Photo:

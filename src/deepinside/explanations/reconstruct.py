@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.images import Photo, as_photo, read
-from deepinside.explanations.originals import original_of_source
+from deepinside.explanations.originals import file_of, kept
 from deepinside.explanations.results import Reconstruction
 from deepinside.gradients.private import borrowed
 from deepinside.gradients.probe import look, look_at
@@ -66,7 +66,7 @@ def reconstruct(
         passes.others,
         shown.name,
         classifier.name,
-        original_of_source(photo, shown),
+        kept(shown, file_of(photo)),
     )
 
 

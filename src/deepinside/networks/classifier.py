@@ -24,7 +24,7 @@ from deepinside.core.images import Photo, view
 from deepinside.core.labels import Labels, as_labels
 from deepinside.gradients.private import Snapshot, independent_copy
 from deepinside.gradients.running import home
-from deepinside.networks.declared import LABELS_NOTE, declared, declared_labels
+from deepinside.networks.declared import LABELS_NOTE, declared, declared_labels, declares_pixels
 from deepinside.networks.layers import Layer, Stages, find_stages, input_channels, last_layer, list_layers
 from deepinside.networks.normalized import Normalized
 from deepinside.networks.weights import digest
@@ -49,13 +49,13 @@ LINKS: Mapping[str, Link] = {
 
 
 def as_classifier(network: Classifier | nn.Module) -> Classifier:
-    """A classifier as it is, and a module as one, if the module says what pixels it takes (`declared`).
+    """A classifier as it is, and a module as one, if the module says what pixels it takes (`declares_pixels`).
 
     Raises `DeepInsideError` for any other module, whose mean and std cannot be guessed, and for what is no network.
     """
     if isinstance(network, Classifier):
         return network
-    if isinstance(network, nn.Module) and declared(network):
+    if isinstance(network, nn.Module) and declares_pixels(network):
         return Classifier(network)
     raise DeepInsideError(
         f"expected a Classifier, got {type(network).__name__}; wrap a module as Classifier(module, size=..., mean=..., "

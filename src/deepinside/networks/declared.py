@@ -35,6 +35,11 @@ class Declared(NamedTuple):
         return f"pixels are normalized as {self.by} says, with mean {mean} and std {std}; mean= and std= change that"
 
 
+def declares_pixels(module: nn.Module) -> bool:
+    """Whether a module says what pixels it wants; nothing is read for that."""
+    return _config_of_timm(module) is not None or _is_of_transformers(module)
+
+
 def declared(module: nn.Module) -> Declared | None:
     """What a module of timm or transformers says of its pixels, None for any other.
 
@@ -91,9 +96,14 @@ def _is_of_transformers(module: nn.Module) -> bool:
     return type(getattr(module, "config", None)).__module__.startswith("transformers.")
 
 
-def _by_timm(module: nn.Module) -> Declared | None:
+def _config_of_timm(module: nn.Module) -> dict[str, Any] | None:
     config = getattr(module, "pretrained_cfg", None)
-    if not isinstance(config, dict) or not {"mean", "std", "input_size"} <= config.keys():
+    return config if isinstance(config, dict) and {"mean", "std", "input_size"} <= config.keys() else None
+
+
+def _by_timm(module: nn.Module) -> Declared | None:
+    config = _config_of_timm(module)
+    if config is None:
         return None
     _, height, width = config["input_size"]
     resample = getattr(Resampling, str(config.get("interpolation")).upper(), Resampling.BICUBIC)
