@@ -106,8 +106,8 @@ def test_jitter_multiplies_and_leaves_ones_alone():
     assert jitter(images, torch.tensor([[1.0, 0.0, 1.0]] * 2)).flatten(1).std(dim=1).max() < images.std()
 
 
-def test_the_contact_sheet_of_the_documentation_can_be_made_again(photos, tmp_path):
-    subprocess.run([sys.executable, EXAMPLE, photos, tmp_path / "sheet.png"], check=True)
+def test_the_contact_sheet_of_the_documentation_can_be_made_again(tmp_path):
+    subprocess.run([sys.executable, EXAMPLE, REPOSITORY / "photos", tmp_path / "sheet.png"], check=True)
     with Image.open(tmp_path / "sheet.png") as sheet, Image.open(COMMITTED) as committed:
         assert sheet.size == committed.size
         difference = np.abs(np.asarray(sheet.convert("RGB")).astype(int) - np.asarray(committed.convert("RGB")))
