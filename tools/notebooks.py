@@ -40,9 +40,9 @@ OFFLINE = {
     "PIP_NO_INDEX": "1",
     "PIP_ROOT_USER_ACTION": "ignore",
 }
-_OF_A_MACHINE = re.compile(
-    r"(?:/(?:home|opt|private|root|tmp|usr|Users|var|work)/|[A-Z]:\\)[^\s<>\"']*|\b0x[0-9a-f]{6,}"
-)
+# The repository may lie anywhere, so its own folder counts beside the usual ones.
+_ROOTS = "|".join([re.escape(f"{REPOSITORY}/"), "/(?:home|opt|private|root|tmp|usr|Users|var|work)/", r"[A-Z]:\\"])
+_OF_A_MACHINE = re.compile(rf"(?:{_ROOTS})[^\s<>\"']*|\b0x[0-9a-f]{{6,}}")
 _PICTURE = re.compile(r"data:image/\w+;base64,[A-Za-z0-9+/=]+")
 
 
