@@ -121,3 +121,15 @@ def test_no_text_has_arrays_or_more_than_a_few_lines():
 
 def test_corners_are_those_of_the_box():
     assert corners(detection(cells((1, 1), (3, 2)))) == (15, 5, 25, 20)
+
+
+def test_a_segmentation_with_a_box_of_its_own_keeps_it():
+    mask = np.zeros((30, 40), dtype=bool)
+    mask[10:12, 10:12] = True
+    frame = Frame.whole(40, 30, width=40, height=30)
+    found = Segmentation(frame, mask, mask, ~mask, 0.0, box=Box(5, 6, 25, 28))
+    seen = Detection(0, "red", None, 1.0, 0.5, frame, mask.astype(np.float32), found)
+    assert corners(seen) == seen.box.as_tuple() == (5, 6, 25, 28)
+    assert "box (5, 6, 25, 28)" in repr(seen)
+    assert (seen.mask == mask).all()
+    assert replace(seen, segmentation=replace(found, box=None)).box == Box(10, 10, 12, 12)

@@ -37,7 +37,7 @@ import numpy as np
 import pyarrow as pa
 
 from deepinside.archive.review import need
-from deepinside.archive.rows import Row, file_of, labels_of, mask_of, photos_of
+from deepinside.archive.rows import Row, box_of, file_of, labels_of, mask_of, photos_of
 from deepinside.archive.small_maps import SIDE, read_map, small_map
 from deepinside.archive.wanted import Wanted
 from deepinside.core import escape, results
@@ -135,7 +135,7 @@ def _row(number: int, found: results.Detection) -> Row:
 def explanations(rows: Iterable[Row], about: Mapping[str, Any]) -> Iterator[tuple[Path, Path, Explanation]]:
     """`(file, name, explanation)` of each photo in the rows of a run, without those that have no answer.
 
-    Masks and boxes are those that were found; maps are the small ones of the classes in the whole photo. `about` is
+    Masks and boxes are those of the rows; maps are the small ones of the classes in the whole photo. `about` is
     what the run says of itself.
     """
     labels = labels_of(about)
@@ -162,12 +162,12 @@ def _detections(rows: Sequence[Row]) -> Iterator[Detection]:
         if row["class"] is None:
             continue
         width, height = row["width"], row["height"]
-        if row["number"] == 1:
+        if row["map"] is not None:
             of_class = Saliency(
                 Frame.whole(width, height, width=SIDE, height=SIDE), read_map(row["map"]) / np.float32(255)
             )
         whole, nowhere = Frame.whole(width, height, width=width, height=height), np.zeros((height, width), bool)
-        cut = Segmentation(whole, mask_of(row), nowhere, nowhere, row["energy"], None, row["confidence"])
+        cut = Segmentation(whole, mask_of(row), nowhere, nowhere, row["energy"], None, row["confidence"], box_of(row))
         numbers = row["score"], row["probability"]
         about = row["class"], row["label"], row["wnid"]
         yield Detection(*about, *numbers, *of_class, cut, photo=file_of(row))

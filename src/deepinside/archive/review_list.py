@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+from deepinside.archive.corrections import corrections, is_judged
 from deepinside.archive.folder import part_rows
 from deepinside.archive.review import reviewed
 from deepinside.archive.rows import Row, file_of, photos_of
@@ -34,9 +35,14 @@ class Waiting:
 
 
 def waiting(folder: Path) -> list[Waiting]:
-    """All photos of a run, those that need a person most first. Raises `DeepInsideError` for a damaged part."""
-    rows = (row for part in part_rows(folder, ["key", "photo", "file", *FIGURES]) for row in part)
-    found = map(_waiting, photos_of(rows))
+    """The photos of a run that no person has judged, those that need one most first.
+
+    A photo is judged when each of its objects is, see `corrections`; one without any, or that has failed, waits on.
+    Raises `DeepInsideError` for a damaged part, and for damaged corrections.
+    """
+    said = corrections(folder)
+    rows = (row for part in part_rows(folder, ["key", "photo", "file", "number", *FIGURES]) for row in part)
+    found = (_waiting(photo) for photo in photos_of(rows) if not is_judged(photo, said))
     return sorted(found, key=lambda each: (-each.need, each.photo))
 
 

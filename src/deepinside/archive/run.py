@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -16,15 +16,18 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
+from deepinside.archive.corrections import corrected, corrections, is_judged
 from deepinside.archive.folder import RunFolder, about_run, opened_run, part_rows
 from deepinside.archive.records import explanations, key_of
-from deepinside.archive.rows import Row
+from deepinside.archive.review import need
+from deepinside.archive.rows import Row, photos_of
 from deepinside.archive.stages import Answer, Asked, answers_here
 from deepinside.archive.wanted import Wanted
 from deepinside.core.errors import DeepInsideError
 from deepinside.explanations.explain import most_objects
 from deepinside.explanations.export import exporting
 from deepinside.explanations.presets import DEFAULT, AnyLocalizer, localizer_of, name_of
+from deepinside.explanations.results import Explanation
 from deepinside.networks.classifier import Classifier
 
 PHOTOS, SECONDS = 256, 10.0  # of a part, at most: what `kill -9` may cost
@@ -114,21 +117,31 @@ def failures(folder: Path) -> Counter[str]:
 
 
 def export_run(folder: Path, out: Path, formats: Sequence[str], tell: Callable[[str], None] | None = None) -> int:
-    """Write what a run has found so far in one or more formats; returns the number of photos.
+    """Write what a run has found so far, as it was corrected, in one or more formats; returns the number of photos.
 
-    An earlier export of the run is added to. `tell` gets a line for what somebody has changed in it.
+    An earlier export of the run is added to. `tell` gets a line for what somebody has changed in it. The review of a
+    photo that a person has judged is 0.
 
-    Raises `DeepInsideError` for a folder without a run, and as `exporting` does.
+    Raises `DeepInsideError` for a folder without a run, damaged corrections, and as `exporting` does.
     """
     about = about_run(folder)
     classes = [(name, wnid) for name, wnid in about["classes"]]
     photos = {os.fsdecode(row["file"]) for rows in part_rows(folder, ["file"]) for row in rows}
     count = 0
     with exporting(out, formats, classes, run_photos=photos, tell=tell) as add:
-        for path, name, explanation in explanations(chain.from_iterable(part_rows(folder)), about):
+        for path, name, explanation in _corrected(folder, about):
             add(path, name, explanation)
             count += 1
     return count
+
+
+def _corrected(folder: Path, about: dict[str, Any]) -> Iterator[tuple[Path, Path, Explanation]]:
+    """The photos of a run that have an answer, as a person has corrected them."""
+    said = corrections(folder)
+    for found in photos_of(chain.from_iterable(part_rows(folder))):
+        review = 0.0 if is_judged(found, said) else need(found)  # of what was found, not of what was made of it
+        for path, name, explanation in explanations(corrected(found, said), about):
+            yield path, name, replace(explanation, review=review)
 
 
 def _about(classifier: Classifier, asked: Asked, objects: str) -> dict[str, Any]:

@@ -35,6 +35,8 @@ class Segmentation:
     Energies are comparable between masks of the same image under the same recipe only. `own` is the map of this object
     where a class has several; None where the map of the class is the object's. `confidence` is the probability that
     the localizer gives the object, in [0, 1]; None where it gives none, and the probability of the class stands for it.
+    `box` is that of an object whose mask need not fill it, such as one that a person has moved: in whole photo pixels,
+    half-open, with all of the mask in it; None where the bounding box of the mask is the object's.
     """
 
     frame: Frame
@@ -44,6 +46,7 @@ class Segmentation:
     energy: float
     own: Saliency | None = None
     confidence: float | None = None
+    box: Box | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +56,8 @@ class Detection:
     `score` is the logit of the class, and `probability` what the classifier makes of it, as
     `Explanation.probabilities` says: both are of the photo, and the same for all objects of the class. `map` is the
     saliency on the grid of `frame`, 0 or more. `saliency`, `mask` and `box` are in photo pixels; `box` is the bounding
-    box of `mask`. `whole` is the map of the class in the whole photo, where the object has one of its own.
+    box of `mask`, unless the segmentation has another one. `whole` is the map of the class in the whole photo, where
+    the object has one of its own.
     """
 
     index: int
@@ -87,9 +91,9 @@ class Detection:
 
     @property
     def box(self) -> Box:
-        """The bounding box of the object in whole photo pixels, half-open. Raises as `mask` does."""
+        """The box of the object in whole photo pixels, half-open. Raises as `mask` does."""
         found = self._found()
-        return found.frame.mask_box(found.mask)
+        return found.frame.mask_box(found.mask) if found.box is None else found.box
 
     @property
     def confidence(self) -> float:

@@ -69,6 +69,8 @@ class Growing:
             self._manifest.touch(self.path)
         if is_wanted and not self._is_published and (self._manifest.is_whole or not self._is_replaced):
             self._publish()
+        if self._frozen and self._is_replaced and not self._count and self._manifest.is_whole:
+            self.path.unlink()  # all its photos are again as those in the changed files, such as after a mistake
         if self._frozen and self._count:
             what = "1 photo is" if self._count == 1 else f"{self._count} photos are"
             self._manifest.notes.append(f"{what} in {self.path}, since {self._frozen[-1].name} has been changed")
