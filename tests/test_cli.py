@@ -153,6 +153,28 @@ def test_runs_that_differ_write_different_files(deepinside, small, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == expected
 
 
+def test_constants_are_changed_and_are_in_the_names_of_files(deepinside, small, colors, tmp_path):
+    import deepinside as di
+    from deepinside.explanations.presets import with_constants
+
+    square(tmp_path / "a.png")
+    given = ("--set", "foreground_quantile=.6", "--set", "cut.smoothness=2", "--target", "red")
+    status, told, _ = deepinside(
+        "localize", tmp_path / "a.png", "--preset", "paper", *given, "--json", "--out", tmp_path / "out"
+    )
+    assert status == 0
+    localizer = with_constants("paper", {"foreground_quantile": 0.6, "cut.smoothness": 2})
+    expected = di.explain(colors, tmp_path / "a.png", "red", preset=localizer)
+    assert json.loads(told)["objects"] == expected.to_dict()["objects"]
+    deepinside("saliency", tmp_path / "a.png", "--set", "rule=gradient", "--out", tmp_path / "out")
+    deepinside("saliency", tmp_path / "a.png", "--set", "enlarge=2", "--out", tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "a.localize-paper-foreground_quantile-0.6-cut.smoothness-2.0-red.png",
+        *("a.map.png", "a.saliency.png"),  # a constant that is as it was is no choice
+        *("a.map-enlarge-2.0.png", "a.saliency-enlarge-2.0.png"),
+    }
+
+
 def test_evaluate_prints_the_table_and_writes_json(deepinside, photos, tmp_path, monkeypatch):
     (tmp_path / "coffee.jpg").write_bytes((photos / "coffee.jpg").read_bytes())
     (tmp_path / "boxes.csv").write_text("image,label,x0,y0,x1,y1\ncoffee.jpg,espresso,80,15,480,385\n")
@@ -303,6 +325,12 @@ def test_reproduce_prints_what_train_prints_and_the_figures(deepinside, monkeypa
     (("evaluate", ".", "--run", "none", "--model", "lite1"), "beside --run"),
     (("saliency", "."), "expected a folder with photos"),
     (("localize", "x.jpg", "--labels", "none.txt"), "none.txt"),
+    (("localize", "x.jpg", "--set", "outline.smothness=40"), "did you mean outline.smoothness"),
+    (("localize", "x.jpg", "--set", "outline.smoothness"), "expected --set NAME=VALUE"),
+    (("localize", "x.jpg", "--set", "closer=1", "--set", "closer=2"), "expected --set closer once, got '1' and '2'"),
+    (("saliency", "x.jpg", "--set", "rule=guidde"), "did you mean guided"),
+    (("saliency", "x.jpg", "--set", "rule=guided", "--rule", "deconvnet"), "--rule or --set rule=..., got both"),
+    (("saliency", "x.jpg", "--neuron", "blocks.2.0:1", "--set", "enlarge=2"), "give one of them"),
 ])  # fmt: skip
 def test_mistakes_in_the_command_are_one_line_and_exit_2(deepinside, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
@@ -547,6 +575,9 @@ def test_a_full_standard_output_is_one_line(deepinside, small, monkeypatch, phot
     (("saliency", "--preset", "smoothgrad", "--layer", "blocks.2"), "expected no layer for smoothgrad"),
     (("saliency", "--preset", "gradcam", "--neuron", "blocks.2.0:1"), "give one of them"),
     (("saliency", "--preset", "gradcm"), "did you mean gradcam"),
+    (("saliency", "--set", "layer=block"), "expected the name of a layer"),
+    (("localize", "--preset", "paper", "--set", "layer=block"), "expected the name of a layer"),
+    (("localize", "--preset", "paper", "--set", "foreground_quantile=1.5"), "between 0 and 1"),
     (("saliency", "--neuron", "blocks.2.0:9999"), "expected channels from 0"),
     (("saliency", "--neuron", "nope:1"), "expected the name of a layer"),
     (("saliency", "--target", "4000"), "expected a class index from 0 to 999"),

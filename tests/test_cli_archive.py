@@ -71,6 +71,18 @@ def test_run_takes_a_table_of_labels(deepinside, small, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out" / "masks" / "masks").iterdir()) == ["a-0.png", "a-2.png"]
 
 
+def test_a_run_is_continued_with_its_constants_only(deepinside, small, tmp_path):
+    square(tmp_path / "a.png")
+    begun = ("run", tmp_path / "a.png", "--out", tmp_path / "run", "--set", "outline.smoothness=40")
+    assert deepinside(*begun)[0] == 0
+    status, told, _ = deepinside(*begun[:-1], "outline.smoothness=40.0")
+    assert (status, told.splitlines()[0][:19]) == (0, "nothing left to do;")
+    for others in ((*begun[:-1], "outline.smoothness=41"), begun[:-2], (*begun, "--set", "closer=1")):
+        status, told, complaints = deepinside(*others)
+        assert (status, told, complaints.count("\n")) == (2, "", 1)
+        assert "outline=OutlineOptions(smoothness=40.0)" in complaints
+
+
 def test_audit_tells_what_is_odd_and_writes_a_sheet(deepinside, tmp_path):
     random = np.random.default_rng(0)
     maps = {index: planted.natural(random, 20) for index in range(6)}
@@ -98,6 +110,8 @@ def test_audit_of_few_photos_says_so_without_a_sheet(deepinside, tmp_path):
     (("run", "labels.csv"), "labels.csv: expected labels that are classes"),
     (("run", "a.png", "--out", "."), "expected a new folder or that of a run"),
     (("run", "a.png", "--preset", "bst"), "expected a preset"),
+    (("run", "a.png", "--set", "outline.smothness=1"), "did you mean outline.smoothness"),
+    (("run", "a.png", "--preset", "paper", "--set", "layer=nowhere"), "expected the name of a layer"),
     (("run", "a.png", "--min-probability", "2"), "min-probability"),
     (("export", "nowhere", "coco"), "expected the folder of a run"),
     (("export", "nowhere", "coc"), "expected"),

@@ -21,7 +21,18 @@ from deepinside.cli_archive import COMMANDS as ARCHIVE_COMMANDS
 from deepinside.cli_archive import judged_of_run
 from deepinside.cli_files import beside, kind_of, together
 from deepinside.cli_options import OUT, RUN, JsonFile, OptionalOut, Out, Photos, among, listed, options
-from deepinside.cli_shell import Tally, classes_of, loaded, loaded_beside, progress, ready, shown, tell, tell_glyphs
+from deepinside.cli_shell import (
+    Tally,
+    classes_of,
+    loaded,
+    loaded_beside,
+    progress,
+    ready,
+    ready_for,
+    shown,
+    tell,
+    tell_glyphs,
+)
 from deepinside.cli_streams import Ended, StandardOutputError, complain, ended_by, remark, say, say_json, speaking
 from deepinside.core.errors import DeepInsideError, check_writable, check_writable_folder
 
@@ -94,14 +105,13 @@ def localize(
     from deepinside.explanations.explain import explain_each, most_objects
     from deepinside.explanations.export import exporting
     from deepinside.explanations.overview import Overview
-    from deepinside.explanations.presets import localizer_of
 
-    localizer = localizer_of(asked.preset)
+    localizer = asked.localizer()
     most_objects(objects)
     folder = out or (None if as_json else OUT)
     check_writable_folder(out or OUT)
     names = dict(find_photos(photos))
-    classifier, targets = ready(network, asked.target)
+    classifier, targets = ready_for(network, localizer, asked.target)
     own = (*asked.own("best"), groups.own_objects(objects), *_named(classifier, targets))
     kind = kind_of("localize", network, *own)
     tally, overview = Tally(as_json), Overview()
@@ -142,16 +152,15 @@ def saliency(
     from deepinside.core.images import find_photos
     from deepinside.explanations import sheets
     from deepinside.explanations.explain import explain_each
-    from deepinside.explanations.presets import with_maps_of
 
-    if how.neuron and (asked.target or how.layer or asked.preset != SALIENCY.preset):
+    if how.neuron and (asked.target or how.layer or asked.constants or asked.preset != SALIENCY.preset):
         raise DeepInsideError("expected a neuron alone, got a class, a layer or a preset as well; give one of them")
-    localizer = with_maps_of(asked.preset, how.layer, how.rule if how.neuron is None else "gradient")
+    localizer = asked.localizer(how.layer, how.rule if how.neuron is None else "gradient")
     check_writable_folder(out)
     names = dict(find_photos(photos))
     if how.neuron:
         raise typer.Exit(_neuron_maps(network, names, how, out))
-    classifier, targets = ready(network, asked.target, layer=how.layer, rule=how.rule)
+    classifier, targets = ready_for(network, localizer, asked.target)
     own = (*asked.own(SALIENCY.preset), *_named(classifier, targets), *how.own())
     tally = Tally()
     found = explain_each(classifier, progress(list(names)), targets, top=asked.top, preset=localizer, boxes=False)

@@ -12,7 +12,7 @@ import typer
 from deepinside import cli_options as groups
 from deepinside import cli_text as text
 from deepinside.cli_options import ARCHIVE, among, listed, options
-from deepinside.cli_shell import Tally, ready, shown, tell, tell_glyphs
+from deepinside.cli_shell import Tally, ready_for, shown, tell, tell_glyphs
 from deepinside.cli_streams import complain, say
 from deepinside.core.errors import check_writable, check_writable_folder
 
@@ -37,6 +37,7 @@ def run_archive(
         Path, typer.Option(metavar="DIR", help="The folder of the run; a run that is in it is continued.")
     ] = ARCHIVE,
     preset: groups.Preset = "best",
+    constants: groups.Constants = None,
     objects: groups.Objects = "all",
     min_probability: Annotated[
         float, typer.Option(min=0, max=1, help="Of photos without labels, leave out classes that are less likely.")
@@ -62,12 +63,11 @@ def run_archive(
     from deepinside.archive.wanted import wanted_of
     from deepinside.core.terminal import track
     from deepinside.explanations.explain import most_objects
-    from deepinside.explanations.presets import localizer_of
 
-    localizer, answers = localizer_of(preset), engine.answers()
+    localizer, answers = groups.localizer_of(preset, constants), engine.answers()
     most_objects(objects)
     check_writable_folder(out)
-    classifier, _ = ready(network)
+    classifier, _ = ready_for(network, localizer)
     wanted = wanted_of(sources, classifier.labels, labels_from)
     tally, began = Tally(), perf_counter()
     with running(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import cache, partial, wraps
 from inspect import Parameter
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from deepinside.class_images.drawn import Settings
     from deepinside.evaluation.localization import Judging as Asked
     from deepinside.evaluation.results import Evaluation
+    from deepinside.explanations.presets import AnyLocalizer
     from deepinside.networks.classifier import Classifier
     from deepinside.training.train import Resources, Setup
 
@@ -166,6 +167,14 @@ Preset = Annotated[
         autocompletion=among((*PRESETS, *METHODS)),
     ),
 ]
+Constants = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Change a constant of the preset, such as outline.smoothness=40 of best; may be repeated.",
+    ),
+]
 Objects = Annotated[
     str,
     typer.Option(
@@ -214,10 +223,59 @@ class Explained:
     ] = None
     top: Top = 5
     preset: Preset = "best"
+    constants: Constants = None
+
+    def localizer(self, layer: str | None = None, rule: str = "gradient") -> AnyLocalizer:
+        """How objects are found, with maps of a layer under a rule. Raises `DeepInsideError` for what is not there."""
+        return localizer_of(self.preset, self.constants, layer, rule)
 
     def own(self, default: str) -> tuple[str | None, ...]:
         """What a run with these options has of its own, for the names of its files; None for the default."""
-        return (None if self.preset == default else self.preset,)
+        return (None if self.preset == default else self.preset, *self._own_constants())
+
+    def _own_constants(self) -> tuple[str, ...]:
+        """Those that were changed, once each and in the order of their fields, so that equal runs have equal names."""
+        if not self.constants:
+            return ()
+        from deepinside.explanations.presets import constants_of
+
+        return tuple(f"{name}={value}" for name, value in constants_of(self.localizer()).items())
+
+
+def localizer_of(
+    preset: str, constants: Sequence[str] | None, layer: str | None = None, rule: str = "gradient"
+) -> AnyLocalizer:
+    """A preset by name, with maps of a layer under a rule, and with constants given as NAME=VALUE.
+
+    Raises `DeepInsideError` for what is not there, and for a layer or a rule that is given twice.
+    """
+    from deepinside.core.errors import DeepInsideError
+    from deepinside.explanations.presets import with_constants, with_maps_of
+
+    values = values_of(constants)
+    for name, is_given in (("layer", layer is not None), ("rule", rule != "gradient")):
+        if is_given and name in values:
+            raise DeepInsideError(f"expected --{name} or --set {name}=..., got both; give one of them")
+    return with_constants(with_maps_of(preset, layer, rule), values)
+
+
+def values_of(constants: Sequence[str] | None) -> dict[str, str]:
+    """The values of constants by name, given as NAME=VALUE. Raises `DeepInsideError` for anything else.
+
+    >>> values_of(["outline.smoothness=40", "scales=1,1.5"])
+    {'outline.smoothness': '40', 'scales': '1,1.5'}
+    """
+    from deepinside.core.errors import DeepInsideError
+
+    found: dict[str, str] = {}
+    for text in constants or ():
+        name, sign, value = (part.strip() for part in text.partition("="))
+        if not (name and sign):
+            raise DeepInsideError(f"expected --set NAME=VALUE, such as outline.smoothness=40, got {text!r}")
+        if name in found:
+            raise DeepInsideError(f"expected --set {name} once, got {found[name]!r} and {value!r}")
+        found[name] = value
+    return found
 
 
 def own_objects(objects: str) -> str | None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from deepinside.archive.stages import Answer
     from deepinside.core.images import Photo
     from deepinside.explanations.explain import Outcome
+    from deepinside.explanations.presets import AnyLocalizer
     from deepinside.explanations.results import Explanation
     from deepinside.networks.classifier import Classifier
 
@@ -110,6 +111,14 @@ def ready(
     targets = classes_of(classifier, classes)
     try_out(classifier, targets or (), layer=layer, rule=rule, neuron=read_neuron(neuron) if neuron else None)
     return classifier, targets
+
+
+def ready_for(
+    network: groups.Network, localizer: AnyLocalizer, classes: Sequence[str] | None = None
+) -> tuple[Classifier, list[int] | None]:
+    """The same for what a localizer asks of the network."""
+    layer, rule = getattr(localizer, "layer", None), getattr(localizer, "rule", "gradient")
+    return ready(network, classes, layer=layer, rule=rule)
 
 
 def classes_of(classifier: Classifier, names: Sequence[str] | None) -> list[int] | None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import slow_best
+from deepinside.core.errors import DeepInsideError
 from deepinside.cut.continuity import (
     Continuity,
     continuity_edges,
@@ -244,3 +245,17 @@ def test_constants_are_a_value():
     assert Continuity(level=0.5) != Continuity()
     with pytest.raises(FrozenInstanceError):
         Continuity().level = 0.5
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"floor": -1.0}, {"temperature": 0.01}, {"fade": 0.0}, {"cell": 0}, {"node": 1}, {"side": 1.1}, {"clip": np.nan}],
+)
+def test_options_out_of_their_range_are_errors(options):
+    with pytest.raises(DeepInsideError, match=f"Continuity: expected {next(iter(options))} to be"):
+        Continuity(**options)
+
+
+def test_the_least_temperature_has_a_finite_kernel():
+    features = [torch.from_numpy(np.random.default_rng(0).normal(size=(4, 6, 6)).astype(np.float32))]
+    assert np.isfinite(feature_kernel(features, (6, 6), Continuity(temperature=0.02))).all()

@@ -482,3 +482,15 @@ def test_largest_component_does_not_alias_its_mask():
     mask = np.ones((2, 2), bool)
     largest_component(mask)[0, 0] = False
     assert mask.all()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"components": 0}, {"uniform": -0.1}, {"uniform": 1.1}, {"smoothness": np.nan}, {"contrast": 0.0}),
+        *({"samples": 0}, {"iterations": -1}, {"covariance_floor": 0.0}, {"seed": -1}, {"smoothness": np.inf}),
+    ],
+)
+def test_options_out_of_their_range_are_errors(options):
+    with pytest.raises(DeepInsideError, match=f"CutOptions: expected {next(iter(options))} to be"):
+        CutOptions(**options)

@@ -600,3 +600,26 @@ def test_for_maps_alone_nobody_looks_closer_and_for_one_object_nobody_looks_for_
     assert looked[0][0] < looked[1][0] < looked[None][0]
     assert [len(looked[most][1].leads[0]) for most in (1, None)] == [1, 2]
     assert (looked[0][1].maps[0] == looked[None][1].maps[0]).all()
+
+
+@pytest.mark.parametrize("changes", [{"outline": OutlineOptions(smoothness=20.0)}, {"resolution": 100}], ids=str)
+def test_outline_and_resolution_are_those_of_the_localizer_that_segments(lite0, photos, changes):
+    """So that another value of these needs no new look."""
+    photo, other = read(photos / "cat.jpg"), replace(Best(), **changes)
+    choice = [lambda _logits: [285, 281]]
+    (seen,) = Best().see(lite0, [Best().views(lite0, photo)], choice)
+    (fresh,) = other.see(lite0, [other.views(lite0, photo)], choice)
+    for k in range(2):
+        found, expected, before = other.segment(seen, k), other.segment(fresh, k), Best().segment(seen, k)
+        assert len(found) == len(expected)
+        for ours, theirs in zip(found, expected, strict=True):
+            assert (ours.frame, ours.energy) == (theirs.frame, theirs.energy)
+            assert np.array_equal(ours.mask, theirs.mask)
+            assert np.array_equal(ours.foreground_seeds, theirs.foreground_seeds)
+        assert [each.energy for each in before] != [each.energy for each in found]
+
+
+def test_a_graph_of_nodes_larger_than_the_photo_has_one(colors):
+    """A constant in its range does not end in an error of another library."""
+    image = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+    explain(colors, image, "red", preset=Best(continuity=Continuity(node=10_000)))

@@ -7,6 +7,7 @@ import torch
 import deepinside as di
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.images import as_photo
+from deepinside.cut.graphcut import CutOptions
 from deepinside.explanations.by_color import Paper, by_color
 from deepinside.explanations.by_method import METHODS, ByMethod
 from deepinside.explanations.localizer import Localizer
@@ -77,6 +78,20 @@ def test_a_class_activation_map_may_be_taken_at_a_layer(colors, scene):
     assert [ByMethod(name).about.maps for name in ("gradcam", "smoothgrad")] == [
         "at the last layer with a grid", "at the image",
     ]  # fmt: skip
+
+
+def test_the_cut_has_constants_of_its_own(colors, scene):
+    recipe = Paper(foreground_quantile=0.8, cut=CutOptions(smoothness=5.0))
+    localizer = ByMethod("smoothgrad", cut=recipe)
+    (seen,) = localizer.see(colors, [localizer.views(colors, scene)], [lambda logits: [0]])
+    (found,) = localizer.segment(seen, 0)
+    expected = by_color(seen.pixels, seen.frame, seen.maps[0], recipe)
+    assert found.energy == expected.energy
+    assert np.array_equal(found.mask, expected.mask)
+    assert found.energy != ByMethod("smoothgrad").segment(seen, 0)[0].energy
+    for change in ({"layer": "features"}, {"rule": "guided"}, {"enlarge": 2.0}):
+        with pytest.raises(DeepInsideError, match="expected the cut of gradcam without layer, rule or enlarge"):
+            ByMethod("gradcam", cut=Paper(**change))
 
 
 def test_what_makes_no_sense_is_told():

@@ -7,9 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
+import deepinside as di
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.images import as_photo
+from deepinside.cut.continuity import Continuity
 from deepinside.cut.graphcut import CutOptions
+from deepinside.cut.outline import OutlineOptions
 from deepinside.explanations import presets
 from deepinside.explanations.by_color import Paper
 from deepinside.explanations.by_features import Best
@@ -17,7 +20,20 @@ from deepinside.explanations.by_method import ByMethod
 from deepinside.explanations.compare import compare
 from deepinside.explanations.explain import explain, explain_each
 from deepinside.explanations.localizer import Localizer
-from deepinside.explanations.presets import DEFAULT, PRESETS, localizer_of, name_of, with_maps_of
+from deepinside.explanations.presets import (
+    DEFAULT,
+    OTHERS,
+    PRESETS,
+    PUBLIC,
+    constants_of,
+    imports_of,
+    localizer_of,
+    name_of,
+    preset_of,
+    python_of,
+    with_constants,
+    with_maps_of,
+)
 from deepinside.explanations.sheets import compare_sheet, localization_sheet
 from third_localizer import Bright
 
@@ -35,7 +51,7 @@ def test_localizers_are_called_by_their_preset_or_by_what_differs_from_it():
     assert name_of(Best()) == "best"
     assert name_of(Best(objects=1, closer=0)) == "Best(closer=0, objects=1)"
     assert name_of(Paper(rule="guided", layer="7")) == "Paper(layer='7', rule='guided')"
-    assert name_of(Paper(cut=CutOptions(components=3))).startswith("Paper(cut=CutOptions(components=3")
+    assert name_of(Paper(cut=CutOptions(components=3))) == "Paper(cut=CutOptions(components=3))"
     assert name_of(Bright()) == "Bright()"
     assert name_of(ByMethod("gradcam")) == "gradcam"
     assert name_of(ByMethod("gradcam", "7")) == "ByMethod(method='gradcam', layer='7')"
@@ -54,6 +70,107 @@ def test_only_the_papers_maps_can_be_taken_elsewhere():
     for layer, rule in (("3", "gradient"), (None, "guided")):
         with pytest.raises(DeepInsideError, match="preset 'paper'"):
             with_maps_of("best", layer, rule)
+
+
+CHANGED = {  # a localizer -> its preset, and what it takes to make it of the preset
+    Best(): ("best", {}),
+    Best(outline=OutlineOptions(smoothness=40.0), continuity=Continuity(level=1.2), scales=(1.0,), objects=1): (
+        "best",
+        {"outline.smoothness": 40, "continuity.level": 1.2, "scales": (1,), "objects": 1},
+    ),
+    Paper(foreground_quantile=0.9, cut=CutOptions(smoothness=80.0), rule="guided", layer="features.3"): (
+        "paper",
+        {"foreground_quantile": 0.9, "cut.smoothness": 80, "rule": "guided", "layer": "features.3"},
+    ),
+    ByMethod("smoothgrad"): ("smoothgrad", {}),
+    ByMethod("gradcam", "7", Paper(foreground_quantile=0.9, cut=CutOptions(smoothness=80.0))): (
+        "gradcam",
+        {"layer": "7", "cut.foreground_quantile": 0.9, "cut.cut.smoothness": 80},
+    ),
+}
+
+
+@pytest.mark.parametrize("localizer", CHANGED, ids=name_of)
+def test_constants_lead_from_a_preset_to_a_localizer_and_back(localizer):
+    preset, constants = CHANGED[localizer]
+    assert preset_of(localizer) == preset
+    assert with_constants(preset, constants) == with_constants(localizer_of(preset), constants) == localizer
+    found = constants_of(localizer)
+    assert found == constants
+    assert with_constants(preset, found) == localizer
+    assert repr(with_constants(preset, {name: str(value) for name, value in found.items()})) == repr(localizer)
+
+
+@pytest.mark.parametrize("localizer", CHANGED, ids=name_of)
+def test_the_python_of_a_localizer_builds_it(localizer):
+    known = {}
+    exec("\n".join(imports_of(localizer)), known)
+    assert localizer_of(eval(python_of(localizer), known)) == localizer
+
+
+def test_presets_are_written_as_their_names_and_others_with_what_differs():
+    assert [python_of(localizer) for localizer in {**PRESETS, **OTHERS}.values()] == [
+        f'"{name}"' for name in {**PRESETS, **OTHERS}
+    ]
+    found = Paper(cut=CutOptions(smoothness=80.0))
+    assert python_of(found) == "di.Paper(cut=CutOptions(smoothness=80.0))"
+    assert imports_of(found) == ["import deepinside as di", "from deepinside.cut.graphcut import CutOptions"]
+    for kind in (Best, Paper, ByMethod, OutlineOptions, Continuity, CutOptions):
+        assert (kind in PUBLIC) == (kind.__name__ in di.__all__)
+
+
+@pytest.mark.parametrize(("preset", "constants", "message"), [
+    ("best", {"outline.smothness": 40}, "a constant of best, got 'outline.smothness'; did you mean outline.smooth"),
+    ("best", {"smoothness": 40}, "did you mean outline.smoothness"),
+    ("best", {"outline": 40}, "did you mean outline."),
+    ("best", {"outline.smoothness": -1}, "OutlineOptions: expected smoothness to be 0 or more, got -1.0"),
+    ("best", {"continuity.temperature": 0}, "Continuity: expected temperature to be 0.02 or more, got 0.0"),
+    ("best", {"continuity.side": 2}, "Continuity: expected side to be between 0 and 1"),
+    ("best", {"scales": ""}, "expected at least one of scales"),
+    ("best", {"scales": "1,0"}, "Best: expected scales to be above 0 and at most 16, got 0.0"),
+    ("best", {"objects": 0}, "Best: expected objects to be 1 or more, got 0"),
+    ("best", {"likely": "1.5"}, "Best: expected likely to be between 0 and 1"),
+    ("best", {"layer": "3"}, "expected preset 'paper' for a layer or a rule of one's own, got 'best'"),
+    ("gradcam", {"rule": "guided"}, "expected preset 'paper' for a layer or a rule of one's own, got 'gradcam'"),
+    ("smoothgrad", {"layer": "3"}, "expected no layer for smoothgrad, got '3'"),
+    ("gradcam", {"cut.rule": "guided"}, "expected the cut of gradcam without layer, rule or enlarge"),
+    ("gradcam", {"method": "layercam"}, "expected a constant of gradcam, got 'method'"),
+    ("paper", {"rule": "guidde"}, "did you mean guided"),
+    ("paper", {"foreground_quantile": 1.2}, "Paper: expected foreground_quantile to be between 0 and 1, got 1.2"),
+    ("paper", {"foreground_quantile": "nan"}, "expected foreground_quantile to be a finite number, got 'nan'"),
+    ("paper", {"foreground_quantile": 0.2}, "background_quantile to be at most foreground_quantile, got 0.3 and 0.2"),
+    ("paper", {"background_clamp": 1}, "background_clamp to be at most foreground_clamp, got 1.0 and 0.995"),
+    ("paper", {"enlarge": 0.5}, "Paper: expected enlarge to be between 1 and 16, got 0.5"),
+    ("paper", {"cut.components": "2.5"}, "expected cut.components to be a whole number"),
+    ("paper", {"cut.uniform": 2}, "CutOptions: expected uniform to be between 0 and 1, got 2.0"),
+    ("paprr", {}, "did you mean paper"),
+])  # fmt: skip
+def test_constants_that_cannot_be_are_told_in_one_line(preset, constants, message):
+    with pytest.raises(DeepInsideError) as error:
+        with_constants(preset, constants)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_layer_by_name_is_that_of_with_maps_of():
+    assert with_constants("paper", {"layer": "3", "rule": "guided"}) == with_maps_of("paper", "3", "guided")
+    assert with_constants("gradcam", {"layer": "3"}) == with_maps_of("gradcam", "3", "gradient")
+    assert with_constants(Paper(layer="3"), {"layer": ""}) == Paper()
+
+
+def test_a_third_localizer_has_constants_once_it_is_a_preset(third):
+    guided = Bright(Paper(rule="guided"))
+    assert constants_of(guided) == {"paper.rule": "guided"}
+    assert with_constants("bright", {"paper.rule": "guided"}) == guided
+    assert python_of(guided) == "Bright(paper=di.Paper(rule='guided'))"
+    assert imports_of(guided) == ["import deepinside as di", "from third_localizer import Bright"]
+
+
+def test_a_localizer_without_a_preset_or_without_constants_is_told(unchecked):
+    with pytest.raises(DeepInsideError, match=r"of the kind of a preset \(best, paper, .*\), got Bright"):
+        constants_of(Bright())
+    with pytest.raises(DeepInsideError, match="expected a dataclass with constants, got object"):
+        with_constants(object(), {"a": 1})
 
 
 @pytest.fixture

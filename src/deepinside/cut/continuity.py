@@ -16,6 +16,8 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
+from deepinside.core.constants import COUNT, POSITIVE, SHARE, Range, check_ranges
+
 Map = Float[np.ndarray, "_ _"]
 
 ROUNDING = 1e-5  # of a map's maximum: less than that is what resizing does to a map of one value
@@ -37,6 +39,18 @@ class Continuity:
     edge: float = 1.0  # what a border between equal neighbors costs, half by color and half by features
     side: float = 0.7  # of the evidence, taken away at the sides of a crop, where a margin was left
     fade: float = 0.05  # of the crop, how far from its sides that has fallen e times
+
+    def __post_init__(self) -> None:
+        check_ranges(self, RANGES)
+
+
+RANGES = {
+    "cell": COUNT,
+    "node": Range(2),  # the similarity of any two single pixels would fill the memory
+    "fade": POSITIVE,
+    "side": SHARE,
+    "temperature": Range(0.02),  # exp(1 / temperature) has to be a float32
+}
 
 
 def seed_map(maps: list[Map], cells: tuple[int, int], how: Continuity) -> Map:

@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
+from deepinside.core.constants import COUNT, POSITIVE, SHARE, check_ranges
 from deepinside.core.errors import DeepInsideError
 from deepinside.cut import kernels
 
@@ -42,6 +43,16 @@ class CutOptions:
     iterations: int = 10  # rounds of expectation-maximization
     covariance_floor: float = 1e-4  # added to each variance: a standard deviation of 2.5 gray levels
     seed: int = 0  # of the initialization of the mixtures
+
+    def __post_init__(self) -> None:
+        check_ranges(self, RANGES)
+
+
+RANGES = {
+    **dict.fromkeys(("components", "samples"), COUNT),
+    **dict.fromkeys(("contrast", "covariance_floor"), POSITIVE),
+    "uniform": SHARE,
+}
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from deepinside.core.constants import COUNT, POSITIVE, Range, check_ranges
 from deepinside.core.errors import DeepInsideError
 from deepinside.cut import kernels
 from deepinside.cut.graphcut import EDGE_LIMIT, TERMINAL_LIMIT, Cut, Mixture, energy, quantize, solve
@@ -49,16 +50,14 @@ class OutlineOptions:
     covariance_floor: float = 1e-4  # added to each variance: a standard deviation of 2.5 gray levels
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not value >= LEAST.get(name, 0) or (name in POSITIVE and not value > 0) or not np.isfinite(value):
-                least = "a number above 0" if name in POSITIVE else f"{LEAST.get(name, 0)} or more"
-                raise DeepInsideError(f"OutlineOptions: expected {name} to be {least}, got {value}")
-        if self.uniform >= 1:
-            raise DeepInsideError(f"OutlineOptions: expected uniform to be a share below 1, got {self.uniform}")
+        check_ranges(self, RANGES)
 
 
-LEAST = {"components": 1, "coarsest": 1, "rounds": 1, "samples": 1}  # of the others, 0
-POSITIVE = {"narrow", "contrast", "clip", "uniform", "covariance_floor"}
+RANGES = {
+    **dict.fromkeys(("components", "coarsest", "rounds", "samples"), COUNT),
+    **dict.fromkeys(("narrow", "contrast", "clip", "covariance_floor"), POSITIVE),
+    "uniform": Range(most=1, above=True, below=True),
+}
 
 
 @dataclass(frozen=True, eq=False)

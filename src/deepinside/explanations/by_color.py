@@ -15,16 +15,28 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from deepinside.core.constants import SHARE, Range, check_ranges
+from deepinside.core.errors import DeepInsideError, named
 from deepinside.core.geometry import Frame
 from deepinside.core.images import Photo, view
 from deepinside.core.results import About, Segmentation
 from deepinside.cut.graphcut import CutOptions, largest_component, segment
-from deepinside.explanations.localizer import Choice, Map, Views, check_contrast, distinct, for_views, pixels_of
+from deepinside.explanations.localizer import (
+    LARGEST_ENLARGEMENT,
+    Choice,
+    Map,
+    Views,
+    check_contrast,
+    distinct,
+    for_views,
+    pixels_of,
+)
 from deepinside.gradients.grids import as_grid
 from deepinside.gradients.placement import check_placed
 from deepinside.gradients.private import borrowed
 from deepinside.gradients.probe import IMAGE, look
 from deepinside.gradients.question import CHUNK
+from deepinside.gradients.rectifiers import RULES
 from deepinside.gradients.saliency import largest_magnitude, put_back, ten_crops
 from deepinside.networks.classifier import Classifier
 
@@ -57,6 +69,16 @@ class Paper:
     foreground_clamp: float = 0.995
     background_clamp: float = 0.005
     cut: CutOptions = field(default_factory=CutOptions)
+
+    def __post_init__(self) -> None:
+        named(self.rule, RULES, "a rule")
+        check_ranges(self, RANGES)
+        for what in ("quantile", "clamp"):
+            low, high = getattr(self, f"background_{what}"), getattr(self, f"foreground_{what}")
+            if low > high:
+                raise DeepInsideError(
+                    f"Paper: expected background_{what} to be at most foreground_{what}, got {low} and {high}"
+                )
 
     @property
     def about(self) -> About:
@@ -109,6 +131,12 @@ class Paper:
     def segment(self, seen: ColorSeen, k: int) -> tuple[Segmentation, ...]:
         """The one object that the paper finds: the largest component of the color cut."""
         return (by_color(seen.pixels, seen.frame, seen.maps[k], self),)
+
+
+RANGES = {
+    **dict.fromkeys(("foreground_quantile", "background_quantile", "foreground_clamp", "background_clamp"), SHARE),
+    "enlarge": Range(1, LARGEST_ENLARGEMENT),
+}
 
 
 def by_color(

@@ -18,6 +18,8 @@ from jaxtyping import Float
 from PIL.Image import Resampling
 from torch import Tensor, nn
 
+from deepinside.core.constants import COUNT, SHARE, Range, check_ranges
+from deepinside.core.errors import DeepInsideError
 from deepinside.core.geometry import Box, Frame
 from deepinside.core.images import Photo, view
 from deepinside.core.results import WHOLE, About, Saliency, Segmentation
@@ -26,7 +28,16 @@ from deepinside.cut.outline import OutlineOptions, trace
 from deepinside.cut.peaks import peaks
 from deepinside.explanations.glance import Glance, glances, main_component
 from deepinside.explanations.leads import Lead, apart, box_of, grown, lead_in
-from deepinside.explanations.localizer import Choice, Map, Views, check_contrast, for_views, pixels_of, table_of
+from deepinside.explanations.localizer import (
+    LARGEST_ENLARGEMENT,
+    Choice,
+    Map,
+    Views,
+    check_contrast,
+    for_views,
+    pixels_of,
+    table_of,
+)
 from deepinside.gradients.private import borrowed
 from deepinside.gradients.probe import Choice as ViewChoice
 from deepinside.networks.classifier import Classifier
@@ -96,6 +107,11 @@ class Best:
     continuity: Continuity = field(default_factory=Continuity)
     outline: OutlineOptions = field(default_factory=OutlineOptions)
 
+    def __post_init__(self) -> None:
+        check_ranges(self, RANGES)
+        if not self.scales:
+            raise DeepInsideError("Best: expected at least one of scales, got none")
+
     @property
     def about(self) -> About:
         """The two deep layers, and the whole photo."""
@@ -137,7 +153,11 @@ class Best:
         ]
 
     def segment(self, seen: FeatureSeen, k: int) -> tuple[Segmentation, ...]:
-        """The objects of the k-th class, cut at the photo's own resolution."""
+        """The objects of the k-th class, cut at the photo's own resolution.
+
+        Of the constants, it reads `outline` and `resolution`, which `see` does not: another value of these needs no
+        new look. Whatever else differs from the localizer that saw takes a new one.
+        """
         check_contrast(seen.maps[k])
         several = len(seen.leads[k]) > 1
         return tuple(self._traced(seen.photo, lead, several) for lead in seen.leads[k])
@@ -155,6 +175,8 @@ class Best:
         """Replace leads by closer ones until each fills its view, in one pass a round."""
         for _ in range(self.closer):
             crops = [crop for number, mine in enumerate(leads) for crop in self._crops(number, mine)]
+            if not crops:
+                return
             for crop, glance in self._shown(loan, batch, crops):
                 for k, j in crop.places:
                     leads[crop.photo][k][j] = self._closer(loan.classifier, leads[crop.photo][k][j], glance)
@@ -251,6 +273,14 @@ class Best:
         share = min(self.resolution / max(region.width, region.height), 1.0)
         width, height = (max(round(side * share), 1) for side in (region.width, region.height))
         return Frame(photo.width, photo.height, region, width, height)
+
+
+SIZE = Range(most=LARGEST_ENLARGEMENT, above=True)  # times the network's
+RANGES = {
+    **dict.fromkeys(("likely", "persistence", "least", "surer", "overlap", "agree"), SHARE),
+    **dict.fromkeys(("scales", "finer"), SIZE),
+    **dict.fromkeys(("objects", "resolution"), COUNT),
+}
 
 
 @dataclass(frozen=True)

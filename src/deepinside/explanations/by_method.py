@@ -6,7 +6,7 @@ So that they have sheets, boxes and figures as the presets do, and are compared 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -64,18 +64,25 @@ METHODS: Mapping[str, Method] = {
 class ByMethod:
     """The map of a method in the whole photo, resized to the network's size, and the paper's cut of it by color.
 
-    Raises `DeepInsideError` for an unknown method, and for a layer where the method takes none.
+    Raises `DeepInsideError` for an unknown method, for a layer where the method takes none, and for a cut with a layer,
+    a rule or an enlargement of its own.
     """
 
     # One of `METHODS`, with the defaults of its function.
     method: str
     # Where a class-activation map is taken; None for the last layer with a grid.
     layer: str | None = None
+    # How the map is cut: quantiles, clamps and strength of the paper's recipe. Its own maps have no part in it.
+    cut: Paper = field(default_factory=Paper)
 
     def __post_init__(self) -> None:
         if not named(self.method, METHODS, "a method").at_layer and self.layer is not None:
             raise DeepInsideError(
                 f"expected no layer for {self.method}, got {self.layer!r}; gradcam and layercam take one"
+            )
+        if self.cut != replace(self.cut, layer=None, rule="gradient", enlarge=Paper.enlarge):
+            raise DeepInsideError(
+                f"expected the cut of {self.method} without layer, rule or enlarge, which are of the paper's own maps"
             )
 
     @property
@@ -107,7 +114,7 @@ class ByMethod:
 
     def segment(self, seen: ColorSeen, k: int) -> tuple[Segmentation, ...]:
         """The one object of the paper's cut."""
-        return (by_color(seen.pixels, seen.frame, seen.maps[k], Paper()),)
+        return (by_color(seen.pixels, seen.frame, seen.maps[k], self.cut),)
 
     def _maps(
         self,

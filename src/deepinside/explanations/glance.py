@@ -65,7 +65,7 @@ class Glance:
     def nodes(self) -> tuple[int, int]:
         """The grid of the feature graph, coarser than the cells of the cut."""
         share = self.how.cell / self.how.node
-        return round(self.frame.height * share), round(self.frame.width * share)
+        return max(round(self.frame.height * share), 1), max(round(self.frame.width * share), 1)
 
     @cached_property
     def kernel(self) -> Float[np.ndarray, "nodes nodes"]:

@@ -26,6 +26,8 @@ from deepinside.core.results import About, Segmentation
 from deepinside.gradients.probe import Choice as ViewChoice
 from deepinside.networks.classifier import Classifier
 
+LARGEST_ENLARGEMENT = 16  # times a network's size: more is no photo's resolution, and would fill the memory
+
 Map: TypeAlias = Float[np.ndarray, "height width"]
 # The mean logits of a photo's views -> the classes to look at, each once and at least one.
 Choice: TypeAlias = Callable[[Float[Tensor, " classes"]], Sequence[int]]
