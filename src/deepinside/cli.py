@@ -34,6 +34,7 @@ from deepinside.cli_shell import (
     tell_glyphs,
 )
 from deepinside.cli_streams import Ended, StandardOutputError, complain, ended_by, remark, say, say_json, speaking
+from deepinside.cli_studio import serve
 from deepinside.core.errors import DeepInsideError, check_writable, check_writable_folder
 
 if TYPE_CHECKING:
@@ -439,6 +440,9 @@ def reproduce(
             tell(event.path)
         else:
             say(text.training_text(event, setup.recipe.epochs))
+
+
+app.command()(serve)
 
 
 @app.command()

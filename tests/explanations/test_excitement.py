@@ -91,7 +91,7 @@ def test_a_small_network_against_a_hook_and_a_sort(sequence, photos, place):
 
 def test_lite0_against_a_hook_and_a_sort(own_lite0, photos):
     photo = read(photos / "coffee.jpg")
-    names = ["blocks.1.0.bn1", "blocks.2.0.bn1", "blocks.3.0.bn1", "blocks.5.0.bn1", "bn2"]
+    names = ["blocks.0", "blocks.1", "blocks.2", "blocks.4", "blocks.6"]
     maps = slow_maps(own_lite0, photos / "coffee.jpg", names)
     assert [maps[name].shape[1] for name in names] == [112, 56, 28, 14, 7]
     fast = own_lite0.fast
@@ -188,6 +188,12 @@ def test_the_last_layer_of_each_grid_is_looked_at_and_the_five_coarsest_at_most(
     sides = [64, 32, 16, 8, 4, 2, 1]
     rows = [(f"{side}.{part}", "Conv2d", (side, side)) for side in sides for part in "ab"]
     assert default_layers(layers_of(*rows)) == [f"{side}.b" for side in sides[1:6]]
+
+
+def test_blocks_are_taken_rather_than_what_is_in_them_or_around():
+    stages = [(f"blocks.{k}{part}", "Block", (16 >> k, 16 >> k)) for k in range(3) for part in (".0.bn1", ".0", "")]
+    rows = [("bn1", "BatchNorm2d", (16, 16)), *stages, ("blocks.2.1.bn1", "BatchNorm2d", (2, 2)), ("bn2", "", (2, 2))]
+    assert default_layers(layers_of(*rows)) == ["blocks.0", "blocks.1", "blocks.2"]
 
 
 def test_attention_weights_are_no_grid():

@@ -1,6 +1,6 @@
 """The table of localizers, and that a third one works everywhere by entering it."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -26,6 +26,7 @@ from deepinside.explanations.presets import (
     PRESETS,
     PUBLIC,
     constants_of,
+    for_seeing,
     imports_of,
     localizer_of,
     name_of,
@@ -164,6 +165,68 @@ def test_a_third_localizer_has_constants_once_it_is_a_preset(third):
     assert with_constants("bright", {"paper.rule": "guided"}) == guided
     assert python_of(guided) == "Bright(paper=di.Paper(rule='guided'))"
     assert imports_of(guided) == ["import deepinside as di", "from third_localizer import Bright"]
+
+
+SEEN = {  # a localizer -> another value of each of its fields
+    Best(): {
+        "scales": (1.0,), "closer": 0, "margin": 0.1, "filled": 0.5, "doubt": 1.5, "objects": 1, "likely": 0.5,
+        "finer": 1.0, "persistence": 0.3, "least": 0.1, "surer": 0.2, "overlap": 0.1, "agree": 0.5, "resolution": 16,
+        "continuity": Continuity(level=1.2), "outline": OutlineOptions(smoothness=0.0, prior=0.1, band=0.4),
+    },
+    Paper(): {
+        "layer": "features", "rule": "guided", "enlarge": 1.5, "foreground_quantile": 0.7, "background_quantile": 0.1,
+        "foreground_clamp": 0.97, "background_clamp": 0.1, "cut": CutOptions(smoothness=0.0, components=2),
+    },
+    ByMethod("gradcam"): {
+        "method": "layercam", "layer": "features",
+        "cut": Paper(foreground_quantile=0.7, cut=CutOptions(smoothness=0.0)),
+    },
+}  # fmt: skip
+VALUES = [(localizer, name) for localizer, values in SEEN.items() for name in values]
+
+
+def looked(classifier, localizer, photo):
+    """All arrays of what a localizer sees of two classes, whatever holds them."""
+    (seen,) = localizer.see(classifier, [localizer.views(classifier, photo)], [lambda logits: [0, 2]])
+    parts = [seen.logits.numpy(), *seen.maps]
+    for leads in getattr(seen, "leads", ()):
+        for lead in leads:
+            parts += [np.array(lead.box.as_tuple()), np.array(lead.confidence), *lead.glance.maps]
+    return [(each.shape, each.tobytes()) for each in parts]
+
+
+@pytest.mark.parametrize("localizer", SEEN, ids=name_of)
+def test_every_field_has_another_value_here(localizer):
+    assert {field.name for field in fields(localizer)} == SEEN[localizer].keys()
+    assert set(localizer.SEGMENTING) <= SEEN[localizer].keys()
+
+
+@pytest.mark.parametrize(
+    ("localizer", "name"), VALUES, ids=lambda each: each if isinstance(each, str) else name_of(each)
+)
+def test_what_segmenting_alone_reads_leaves_what_is_seen_and_nothing_else_is_reset(colors, scene, localizer, name):
+    changed = replace(localizer, **{name: SEEN[localizer][name]})
+    assert changed != localizer
+    if name not in localizer.SEGMENTING:
+        assert for_seeing(changed) == changed
+        return
+    assert for_seeing(changed) == localizer
+    photo = as_photo(scene)
+    assert looked(colors, changed, photo) == looked(colors, localizer, photo)
+
+
+@pytest.mark.parametrize("localizer", SEEN, ids=name_of)
+def test_all_that_segmenting_reads_is_reset_at_once(localizer):
+    values = SEEN[localizer]
+    segmenting = {name: values[name] for name in localizer.SEGMENTING}
+    seeing = {name: value for name, value in values.items() if name not in segmenting}
+    assert for_seeing(replace(localizer, **values)) == replace(localizer, **seeing)
+    assert for_seeing(replace(localizer, **segmenting)) == localizer
+
+
+def test_a_localizer_that_says_nothing_of_it_stays_as_it_is():
+    bright = Bright()
+    assert for_seeing(bright) is bright
 
 
 def test_a_localizer_without_a_preset_or_without_constants_is_told(unchecked):

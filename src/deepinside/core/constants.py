@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from functools import cache
 from numbers import Integral, Real
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar, get_type_hints
@@ -67,13 +68,20 @@ def kinds_of(options: object) -> dict[str, Any]:
     ({}, {})
     """
     found: dict[str, Any] = {}
+    owner: Any = type(options)
     for field in _fields(options):
         value = getattr(options, field.name)
         if is_dataclass(value):
             found |= {f"{field.name}.{name}": kind for name, kind in kinds_of(value).items()}
-        elif not is_required(field) and (kind := get_type_hints(type(options))[field.name]) in READERS:
+        elif not is_required(field) and (kind := _hints(owner)[field.name]) in READERS:
             found[field.name] = kind
     return found
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The type hints of a class; to read them takes a millisecond, and sliders ask for them at every step."""
+    return get_type_hints(kind)
 
 
 def changed(options: Options, constants: Mapping[str, object], whose: str) -> Options:

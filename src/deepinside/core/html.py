@@ -58,9 +58,12 @@ def bar(share: float) -> str:
     return f'<span aria-hidden="true" style="{style}">{inner}</span>'
 
 
-def picture(image: Image.Image, alt: str, caption: str = "") -> str:
-    """An image with a line below it. `alt` says what is to be seen to those who do not see it."""
-    scale = SIDE / max(image.size)
+def picture(image: Image.Image, alt: str, caption: str = "", side: int = SIDE) -> str:
+    """An image with a line below it. `alt` says what is to be seen to those who do not see it.
+
+    `side` is that of the longer side, in CSS pixels.
+    """
+    scale = side / max(image.size)
     width, height = (max(round(side * scale), 1) for side in image.size)
     style = f"display: block; margin: 0; width: {width}px; max-width: 100%; height: auto"
     shown = f'<img src="{data_uri(image)}" alt="{text(alt)}" width="{width}" height="{height}" style="{style}">'
@@ -97,6 +100,11 @@ def data_uri(image: Image.Image) -> str:
     image.thumbnail((MOST_PIXELS, MOST_PIXELS), Image.Resampling.BICUBIC, reducing_gap=3.0)
     image.save(stream, "JPEG", quality=QUALITY, subsampling=0)
     return f"data:image/jpeg;base64,{b64encode(stream.getvalue()).decode()}"
+
+
+def png_uri(content: bytes) -> str:
+    """A PNG file inside of a link, bit by bit."""
+    return f"data:image/png;base64,{b64encode(content).decode()}"
 
 
 def _cell(tag: str, value: str, column: int) -> str:

@@ -78,22 +78,27 @@ def read_bytes(content: bytes, name: str, least: int | None = None) -> Photo:
     return _decoded(BytesIO(content), name, least)
 
 
-def pixel_count(path: str | os.PathLike[str]) -> int:
+def pixel_count(source: str | os.PathLike[str] | BytesIO) -> int:
     """How many pixels the header of a photo declares; 0 for a file that cannot be read, which takes no memory.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     path = save_png(Image.new("RGB", (6, 4)), Path(folder) / "a.png")
-    ...     pixel_count(path), pixel_count(Path(folder))
-    (24, 0)
+    ...     pixel_count(path), pixel_count(BytesIO(path.read_bytes())), pixel_count(Path(folder))
+    (24, 24, 0)
     """
     try:
-        path = Path(path)
-        shard = shard_of(path)
-        with opened(path if shard is None else BytesIO(content(path, shard))) as image:
+        file = source if isinstance(source, BytesIO) else _file_of(Path(source))
+        with opened(file) as image:
             return image.width * image.height
     except Exception:  # of decoders, which raise anything; `read` tells it
         return 0
+
+
+def _file_of(path: Path) -> Path | BytesIO:
+    """What Pillow opens of a photo, which may be the member of an archive."""
+    shard = shard_of(path)
+    return path if shard is None else BytesIO(content(path, shard))
 
 
 def _decoded(source: Stream, name: str, least: int | None = None) -> Photo:

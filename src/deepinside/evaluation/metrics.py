@@ -13,9 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
-from scipy import stats
 from torch import Tensor, nn
-from torchvision.transforms.functional import gaussian_blur
 
 from deepinside.core.geometry import Box, Frame
 from deepinside.cut.graphcut import largest_component
@@ -158,6 +156,8 @@ def faithfulness(
     a good map raises the probability of the class early, so higher is better. Deletion replaces them by the mean color
     of the image, so lower is better.
     """
+    from torchvision.transforms.functional import gaussian_blur  # slow to import
+
     order = np.argsort(-map, axis=None, kind="stable")
     rank = torch.empty(map.size, dtype=torch.long)
     rank[torch.from_numpy(order)] = torch.arange(map.size)
@@ -173,6 +173,8 @@ def faithfulness(
 
 def rank_correlation(one: Map, other: Map) -> float:
     """Spearman's rank correlation of two maps, as in Adebayo et al. 2018; 0 if a map is constant."""
+    from scipy import stats  # slow to import
+
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return 0.0
     return float(stats.spearmanr(one, other, axis=None).statistic)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -55,6 +56,9 @@ class ColorSeen:
 @dataclass(frozen=True)
 class Paper:
     """The paper's recipe: ten crops, the gradient at the image, a cut by color."""
+
+    # What `segment` alone reads: whatever has seen a photo with other values has seen the same.
+    SEGMENTING: ClassVar = ("foreground_quantile", "background_quantile", "foreground_clamp", "background_clamp", "cut")
 
     # Where the gradient is taken, a layer with a grid; None for the image.
     layer: str | None = None

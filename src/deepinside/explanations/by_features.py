@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
@@ -80,6 +80,9 @@ class FeatureSeen:
 @dataclass(frozen=True)
 class Best:
     """The whole photo, then closer looks at what was found, each cut by features and color; then the pixels."""
+
+    # What `segment` alone reads: whatever has seen a photo with other values has seen the same.
+    SEGMENTING: ClassVar = ("resolution", "outline")
 
     # Times the network's size, for the whole photo. The second size has finer grids; networks of a fixed size are shown
     # the first only. Closer looks are at the network's own size, the one it was trained for.

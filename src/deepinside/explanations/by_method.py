@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -68,6 +68,8 @@ class ByMethod:
     a rule or an enlargement of its own.
     """
 
+    # What `segment` alone reads, as of the presets.
+    SEGMENTING: ClassVar = ("cut",)
     # One of `METHODS`, with the defaults of its function.
     method: str
     # Where a class-activation map is taken; None for the last layer with a grid.

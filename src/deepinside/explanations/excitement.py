@@ -115,8 +115,31 @@ def default_layers(layers: Collection[Layer]) -> list[str]:
         )
     if len(found) == 1:
         return _spread(found[0])
-    lasts = sorted((mine[-1] for mine in found), key=_cells, reverse=True)
-    return [layer.name for layer in lasts[-COARSEST:]]
+    lasts = {layer.grid: layer for layer in _blocks(list(chain.from_iterable(found)))}
+    return [layer.name for layer in sorted(lasts.values(), key=_cells, reverse=True)[-COARSEST:]]
+
+
+def _blocks(layers: Sequence[Layer]) -> Sequence[Layer]:
+    """The numbered layers that span most grids, the outermost of such, as blocks are; else all.
+
+    The last layer of all on a grid is often within the block that leads to the next grid, behind its first activation
+    function, where a neuron may be saturated.
+    """
+    numbered = _numbered(layers)
+    counts = {name: len({layer.grid for layer in mine}) for name, mine in numbered.items()}
+    most = max(counts.values(), default=1)
+    if most == 1:
+        return layers
+    return numbered[min((name for name in counts if counts[name] == most), key=lambda name: name.count("."))]
+
+
+def _numbered(layers: Sequence[Layer]) -> dict[str, list[Layer]]:
+    """The layers whose names are equal but for a number at the end."""
+    numbered: dict[str, list[Layer]] = {}
+    for layer in layers:
+        if match := NUMBERED.fullmatch(layer.name):
+            numbered.setdefault(match[1], []).append(layer)
+    return numbered
 
 
 def _cells(layer: Layer) -> int:
@@ -126,11 +149,7 @@ def _cells(layer: Layer) -> int:
 
 def _spread(layers: Sequence[Layer]) -> list[str]:
     """A few layers on one grid, evenly over the depth: of the outermost ones that are numbered, as blocks are."""
-    numbered: dict[str, list[str]] = {}
-    for layer in layers:
-        if match := NUMBERED.fullmatch(layer.name):
-            numbered.setdefault(match[1], []).append(layer.name)
-    sequences = [names for names in numbered.values() if len(names) > 1]
+    sequences = [[layer.name for layer in mine] for mine in _numbered(layers).values() if len(mine) > 1]
     outermost = min(sequences, key=lambda names: names[0].count("."), default=[layer.name for layer in layers])
     chosen = (outermost[-(-len(outermost) * part // SPREAD) - 1] for part in range(1, SPREAD + 1))
     return list(dict.fromkeys(chosen))

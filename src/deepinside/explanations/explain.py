@@ -99,7 +99,7 @@ def explained(
     """
     photo = as_photo(source)
     (seen,) = localizer.see(classifier, [localizer.views(classifier, photo)], [choice], most)
-    return photo, _explanation(classifier, localizer, photo, seen, most, file_of(source))
+    return photo, explanation_of(classifier, localizer, photo, seen, most, file_of(source))
 
 
 def explain_each(
@@ -273,14 +273,19 @@ def segmentations(localizer: AnyLocalizer, seen: Seen, k: int, others: bool) -> 
     return (whole_view(seen.frame),) if others and is_flat(seen.maps[k]) else localizer.segment(seen, k)
 
 
-def _explanation(
+def explanation_of(
     classifier: Classifier,
     localizer: AnyLocalizer,
     photo: Photo,
     seen: Seen,
-    most: int | None,
-    path: Path | None,
+    most: int | None = None,
+    path: Path | None = None,
 ) -> Explanation:
+    """The explanation of a photo that was seen, at most `most` objects of each class; `path` is that of its file.
+
+    The localizer may differ from the one that saw it in what `segment` alone reads, so that an outline can be tried
+    again without the network. Raises `DeepInsideError` as `detections` does.
+    """
     original = kept(photo, path)
     found = detections(classifier, localizer, seen, most, original)
     link = classifier.link(len(seen.logits))
@@ -339,7 +344,7 @@ def outcome_of(
         if isinstance(seen, DeepInsideError):
             raise seen
         assert isinstance(shown, Views)
-        return Outcome(path, shown.photo, _explanation(classifier, localizer, shown.photo, seen, most, path))
+        return Outcome(path, shown.photo, explanation_of(classifier, localizer, shown.photo, seen, most, path))
     except DeepInsideError as error:
         return Outcome(path, error=error)
 

@@ -62,13 +62,24 @@ def draw_box(axes: Axes, box: Box, color: str, width: float = 2.0) -> None:
 
 def draw_outline(axes: Axes, image: RGB, found: Segmentation, color: str) -> None:
     """The outline of a mask, between its cells and those outside, in a color on white."""
-    frame = found.frame.resized(image.shape[1], image.shape[0])
-    inside = np.pad(found.mask, 1).astype(np.float32)  # so that it ends where the grid does
-    centers = frame.to_photo(Box(-0.5, -0.5, frame.width + 0.5, frame.height + 0.5))  # of the first and the last cell
-    x = np.linspace(centers.x0, centers.x1, inside.shape[1]) - 0.5
-    y = np.linspace(centers.y0, centers.y1, inside.shape[0]) - 0.5
-    lines = axes.contour(x, y, inside, levels=[0.5], colors=[color], linewidths=OUTLINE)
+    x, y, inside = outline_grid(found, image.shape[1], image.shape[0])
+    lines = axes.contour(x - 0.5, y - 0.5, inside, levels=[0.5], colors=[color], linewidths=OUTLINE)
     lines.set_path_effects([withStroke(linewidth=OUTLINE + 2 * CASING, foreground="white")])
+
+
+def outline_grid(
+    found: Segmentation, width: int, height: int
+) -> tuple[Float[np.ndarray, " columns"], Float[np.ndarray, " rows"], Values]:
+    """A mask between its cells and those outside, for a contour at 0.5: x and y in pixels of an image, and values.
+
+    0 is the left or upper edge of the first pixel. There is a row of cells around the mask, so that its outline ends
+    where the grid does.
+    """
+    frame = found.frame.resized(width, height)
+    centers = frame.to_photo(Box(-0.5, -0.5, frame.width + 0.5, frame.height + 0.5))  # of the first and the last cell
+    x = np.linspace(centers.x0, centers.x1, frame.width + 2)
+    y = np.linspace(centers.y0, centers.y1, frame.height + 2)
+    return x, y, np.pad(found.mask, 1).astype(np.float32)
 
 
 def segmentation_of(detection: Detection) -> Segmentation:
@@ -132,17 +143,25 @@ def brightest(values: Values) -> float:
 
 def with_seeds(image: RGB, objects: Sequence[Detection]) -> RGB:
     """The seeds over the dimmed image: of any object, and of the background of every object whose grid is there."""
-    foreground, background, other = np.zeros((3, *image.shape[:2]), bool)
+    foreground, background = seeded(objects, image.shape[1], image.shape[0])
+    painted = dimmed(image, 0.6)
+    painted[background] = getrgb(BACKGROUND)
+    painted[foreground] = getrgb(PREDICTION)
+    return painted
+
+
+def seeded(
+    objects: Sequence[Detection], width: int, height: int
+) -> tuple[Bool[np.ndarray, "rows columns"], Bool[np.ndarray, "rows columns"]]:
+    """The pixels of an image that are seeds of any object, and those of the background of every object around."""
+    foreground, background, other = np.zeros((3, height, width), bool)
     for found in map(segmentation_of, objects):
-        frame = found.frame.resized(image.shape[1], image.shape[0])
+        frame = found.frame.resized(width, height)
         own = frame.mask_to_photo(found.background_seeds)
         foreground |= frame.mask_to_photo(found.foreground_seeds)
         background |= own
         other |= frame.mask_to_photo(np.ones_like(found.mask)) & ~own
-    painted = dimmed(image, 0.6)
-    painted[background & ~other] = getrgb(BACKGROUND)
-    painted[foreground] = getrgb(PREDICTION)
-    return painted
+    return foreground, background & ~other
 
 
 def cut_out(image: RGB, objects: Sequence[Detection]) -> RGB:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from typing import Any, TypeAlias
 
 from deepinside.core.constants import changed, differences, expression, is_required, kinds_of
@@ -105,6 +105,24 @@ def constants_of(localizer: AnyLocalizer) -> dict[str, object]:
     if with_constants(preset, found) != localizer:
         raise DeepInsideError(f"expected a localizer that differs from a preset in constants, got {name_of(localizer)}")
     return found
+
+
+def for_seeing(localizer: AnyLocalizer) -> AnyLocalizer:
+    """The localizer with its preset's own values of what `segment` alone reads, as its class says in `SEGMENTING`.
+
+    Localizers for which this is equal see the same of a photo, and one may segment what the other has seen.
+
+    >>> name_of(for_seeing(Paper(layer="features.3", foreground_quantile=0.9)))
+    "Paper(layer='features.3')"
+    """
+    names = getattr(localizer, "SEGMENTING", ())
+    if not names or not is_dataclass(localizer):
+        return localizer
+    return replace(localizer, **{each.name: _default(each) for each in fields(localizer) if each.name in names})
+
+
+def _default(field: Field[Any]) -> object:
+    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def python_of(localizer: AnyLocalizer) -> str:

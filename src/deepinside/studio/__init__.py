@@ -1,0 +1,1 @@
+"""The web page: what the library finds, in a browser."""
