@@ -175,6 +175,10 @@ Constants = Annotated[
         help="Change a constant of the preset, such as outline.smoothness=40 of best; may be repeated.",
     ),
 ]
+Device = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="cpu, cuda, cuda:1 or mps.", show_default="cpu", autocompletion=among(DEVICES)),
+]
 Objects = Annotated[
     str,
     typer.Option(
@@ -197,12 +201,7 @@ class Network:
         None
     )
     labels: Annotated[Path | None, typer.Option(help="Class names, one per line, in the network's order.")] = None
-    device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="cpu, cuda, cuda:1 or mps.", show_default="cpu", autocompletion=among(DEVICES)
-        ),
-    ] = None
+    device: Device = None
 
     def load(self) -> Classifier:
         """The classifier, on its device. Raises `DeepInsideError` where it cannot be had."""

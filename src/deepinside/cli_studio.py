@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from deepinside.cli_options import DEVICES, MODELS, among, options
+from deepinside.cli_options import MODELS, Device, among, options
 from deepinside.cli_streams import complain, say
 from deepinside.core.errors import DeepInsideError
 
@@ -40,12 +40,7 @@ def serve(
         str | None,
         typer.Option(metavar="NAME:PASSWORD", envvar="DEEPINSIDE_AUTH", help="Without them, nobody gets anything."),
     ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="cpu, cuda, cuda:1 or mps.", show_default="cpu", autocompletion=among(DEVICES)
-        ),
-    ] = None,
+    device: Device = None,
 ) -> None:
     """A page in the browser: look inside a network with photos, classes and runs. Nothing leaves this machine."""
     if not find_spec("gradio"):

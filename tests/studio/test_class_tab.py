@@ -13,12 +13,12 @@ from PIL import Image
 
 from deepinside.class_images import recipes
 from deepinside.class_images.ascent import class_image
+from deepinside.class_images.picture_files import as_image
 from deepinside.class_images.references import best_photos
 from deepinside.networks.classifier import Classifier
 from deepinside.studio import class_tab as module
 from deepinside.studio.class_tab import (
     _Handlers,
-    as_picture,
     class_tab,
     photos_html,
     pictures_html,
@@ -165,9 +165,17 @@ def test_labels_are_inert():
 
 def test_pictures_of_other_channels_are_gray():
     image = torch.linspace(0, 1, 2 * 3 * 4).view(2, 3, 4)
-    assert as_picture(image).mode == "L"
-    assert (np.asarray(as_picture(image)) == (image[0].numpy() * 255).round()).all()
-    assert as_picture(torch.zeros(3, 5, 4)).size == (4, 5)
+    assert (np.asarray(as_image(image)) == (image[0].numpy() * 255).round()[..., None]).all()
+    assert as_image(torch.zeros(3, 5, 4)).size == (4, 5)
+
+
+def test_a_network_of_one_class_or_without_names_has_a_tab():
+    for labels, first in (([], None), (["one"], 0)):
+        desk = desk_of(Classifier(Colors(), labels=labels, size=32, name="colors"))
+        with gr.Blocks() as blocks, gr.Tab("One class") as page:
+            class_tab(desk, page)
+        (chosen,) = (each.value for each in blocks.blocks.values() if getattr(each, "label", None) == "Class")
+        assert chosen == first
 
 
 def test_there_is_nothing_before_the_first_step():

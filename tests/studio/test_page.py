@@ -11,6 +11,8 @@ import sys
 from itertools import chain
 
 import pytest
+from look_at_site import BROWSERS
+from look_at_studio import FLAGS
 from PIL import Image
 
 from deepinside.archive.corrections import corrections
@@ -21,8 +23,7 @@ from deepinside.explanations.contrast import contrast
 from deepinside.explanations.explain import explain
 from deepinside.explanations.presets import with_constants
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 REFUSED = "400 (Bad Request)"  # what a browser says of a photo that is none; the page tells it in its own words
 PATIENCE = 60_000  # milliseconds; machines are shared
 

@@ -12,11 +12,10 @@ from PIL import Image
 
 from deepinside.core.geometry import Box, Frame
 from deepinside.core.results import Saliency, Segmentation
-from deepinside.explanations.panels import maps_of, seeded
+from deepinside.explanations.panels import seeded
 from deepinside.studio.pictures import (
     MAP_SIDE,
     SIDE,
-    as_image,
     mask_png,
     outlines_of,
     path_of,
@@ -49,14 +48,6 @@ def test_a_map_over_the_photo_is_the_overlay(found, desk, photo):
     assert np.abs(both - overlay).max() <= 2, "opacity has 256 levels"
     assert np.abs(both - overlay).mean() < 0.5
     assert np.ptp(overlay) > 100
-
-
-def test_a_map_ends_its_colors_where_it_is_told(desk, photo):
-    found = desk.explanation(Wish(photo, "colors", target=0))
-    maps = maps_of(found.objects)
-    plain = np.asarray(opened(shown_map(maps, 64, 48)))
-    dim = np.asarray(opened(shown_map(maps, 64, 48, 1e9)))
-    assert dim[..., 3].max() < 2 < plain[..., 3].max()
 
 
 def test_nothing_is_shown_of_a_map_without_values():
@@ -142,8 +133,3 @@ def test_a_mask_is_all_objects(found, desk, photo):
     shown = opened(mask_png(objects))
     assert (shown.mode, shown.size) == ("L", (64, 48))
     assert (np.asarray(shown) == 255 * sum(each.mask.astype(int) for each in objects).clip(0, 1)).all()
-
-
-def test_pixels_are_an_image_as_they_are():
-    pixels = np.random.default_rng(0).integers(0, 255, (3, 4, 3), dtype=np.uint8)
-    assert (np.asarray(as_image(pixels)) == pixels).all()

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.studio import serve as module
@@ -278,3 +279,9 @@ def test_any_free_port_is_told_and_serves_until_it_is_stopped(desk, monkeypatch)
         servers[0].should_exit = True
         serving.join(20)
     assert not serving.is_alive()
+
+
+def test_other_connections_than_http_are_closed():
+    """Whoever opens one has shown no password."""
+    with pytest.raises(WebSocketDisconnect), client_of("me:secret").websocket_connect("/"):
+        pass

@@ -22,12 +22,12 @@ def write_picture(image: Float[Tensor, "channels height width"], path: Path, fac
     text = PngImagePlugin.PngInfo()
     for key, value in facts.items():
         text.add_itxt(key, value)
-    return save_png(_image(image), path, pnginfo=text)
+    return save_png(as_image(image), path, pnginfo=text)
 
 
 def write_animation(frames: Sequence[Float[Tensor, "channels height width"]], path: Path) -> Path:
     """Write a GIF or WebP, by the suffix of `path`, that plays the frames and pauses on the last one."""
-    images = [_image(frame) for frame in frames]
+    images = [as_image(frame) for frame in frames]
     times = [FRAME_MILLISECONDS] * (len(images) - 1) + [LAST_FRAME_MILLISECONDS]
     kind = path.suffix.removeprefix(".").upper()
     with writing(path, "an animation"), atomic_write(path) as part:
@@ -47,6 +47,6 @@ def read_facts(path: Path) -> dict[str, str]:
         return {}
 
 
-def _image(tensor: Float[Tensor, "channels height width"]) -> Image.Image:
+def as_image(tensor: Float[Tensor, "channels height width"]) -> Image.Image:
     """RGB in [0, 1] as bytes, rounded in the tensor's own precision, as where the picture's score is computed."""
     return as_photo((tensor.detach().cpu() * 255).round() / 255).image

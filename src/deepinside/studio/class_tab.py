@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from io import BytesIO
 from itertools import zip_longest
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import gradio as gr
-import numpy as np
-from jaxtyping import Float
-from PIL import Image
-from torch import Tensor
 
 from deepinside.class_images.ascent import Ascent, ascend
+from deepinside.class_images.picture_files import as_image
 from deepinside.class_images.recipes import PRESETS
 from deepinside.core import html
 from deepinside.core.errors import DeepInsideError
@@ -23,6 +19,7 @@ from deepinside.core.images import read
 from deepinside.studio.desk import Desk
 from deepinside.studio.parts import complaints, plainly, plainly_each
 from deepinside.studio.photo_tab import class_names
+from deepinside.studio.pictures import png
 from deepinside.studio.wish import drawing_command, drawing_program
 
 PAUSE = 0.5  # seconds between two pictures of an ascent on the page
@@ -34,9 +31,10 @@ def class_tab(desk: Desk, page: gr.Tab) -> None:
     """Build the page of one class, which is asked for photos once it is chosen."""
     first = desk.models[0]
     names = class_names(desk.classifier(first).labels)
+    begun = names[min(1, len(names) - 1)][1] if names else None  # a goldfish, where classes are ImageNet's
     status = complaints()
     with gr.Row(equal_height=True):
-        index = gr.Dropdown(names, value=names[1][1], label="Class", elem_id="drawn-class")
+        index = gr.Dropdown(names, value=begun, label="Class", elem_id="drawn-class")
         model = gr.Dropdown(list(desk.models), value=first, label="Network", interactive=len(desk.models) > 1)
         preset = gr.Radio(list(PRESETS), value="canonical", label="Preset")
     with gr.Row(equal_height=True):
@@ -124,21 +122,12 @@ def photos_html(name: str, paths: Sequence[Path]) -> str:
 
 
 def _figure(name: str, state: Ascent, seed: int) -> str:
-    image = as_picture(state.images[0])
-    stream = BytesIO()
-    image.save(stream, "PNG")
-    address = html.png_uri(stream.getvalue())
+    address = html.png_uri(png(as_image(state.images[0])))
     step = "done" if state.done else f"step {state.step} of {state.steps}"
     link = f' <a class="di-button di-small" download="{html.text(name)}-{seed}.png" href="{address}">Save</a>'
     caption = html.text(f"{name}, seed {seed}: {step}, score of its views {float(state.scores[0]):.2f}")
     shown = f'<img src="{address}" alt="{html.text(f"class image of {name}, {step}")}" width="{WIDTH}">'
     return f"<figure>{shown}<figcaption>{caption}{link * state.done}</figcaption></figure>"
-
-
-def as_picture(image: Float[Tensor, "channels height width"]) -> Image.Image:
-    """An image in [0, 1] of three channels, or the first one of others as gray."""
-    pixels = (image.detach().cpu().permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-    return Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0])
 
 
 def _together(ascents: Sequence[Iterator[Ascent]]) -> Iterator[list[Ascent | None]]:

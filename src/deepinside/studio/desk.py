@@ -110,8 +110,7 @@ class Desk:
 
         Raises `DeepInsideError` for one that is too large, in bytes or in pixels, or no photo.
         """
-        if len(content) > MOST_BYTES:
-            raise DeepInsideError(f"{name}: expected a photo of at most {MOST_BYTES >> 20} MB, got a larger file")
+        check_bytes(len(content), name)
         pixels = pixel_count(BytesIO(content))
         if pixels > MOST_PIXELS:
             raise DeepInsideError(
@@ -186,6 +185,12 @@ def _look(
         return Look(photo, seen, explanation_of(classifier, localizer, photo, seen))
     except DeepInsideError as error:
         return error
+
+
+def check_bytes(count: int, name: str) -> None:
+    """Raise `DeepInsideError` for a photo file that is too large."""
+    if count > MOST_BYTES:
+        raise DeepInsideError(f"{name}: expected a photo of at most {MOST_BYTES >> 20} MB, got a larger file")
 
 
 def packaged_examples() -> dict[str, Path]:

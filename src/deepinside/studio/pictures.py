@@ -21,7 +21,6 @@ from deepinside.explanations.panels import (
     BACKGROUND,
     COLORMAP,
     PREDICTION,
-    RGB,
     brightest,
     joined,
     maps_of,
@@ -46,14 +45,14 @@ def shown_photo(photo: Photo) -> bytes:
     return stream.getvalue()
 
 
-def shown_map(maps: Sequence[Saliency], width: int, height: int, top: float | None = None) -> bytes:
+def shown_map(maps: Sequence[Saliency], width: int, height: int) -> bytes:
     """A map of a photo as a PNG, in the colors of the sheets, and the more opaque the stronger it is.
 
     At full opacity over the photo, it is `Explanation.overlay(1.0)`.
     """
     columns, rows = _within(width, height, MAP_SIDE)
     values, _ = joined(maps, columns, rows)
-    share = unit(values, top or brightest(values))
+    share = unit(values, brightest(values))
     colors = colormaps[COLORMAP](share)
     colors[..., 3] = np.sqrt(share)
     return png(Image.fromarray(np.round(colors * 255).astype(np.uint8)))
@@ -97,11 +96,6 @@ def png(image: Image.Image) -> bytes:
     stream = BytesIO()
     image.save(stream, "PNG", compress_level=1)
     return stream.getvalue()
-
-
-def as_image(pixels: RGB) -> Image.Image:
-    """Pixels as an image."""
-    return Image.fromarray(pixels)
 
 
 def _within(width: int, height: int, side: int) -> tuple[int, int]:

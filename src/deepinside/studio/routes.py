@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from deepinside.core.errors import DeepInsideError
 from deepinside.core.escape import terminal
-from deepinside.studio.desk import MOST_BYTES, Desk
+from deepinside.studio.desk import Desk, check_bytes
 from deepinside.studio.pictures import shown_objects_map, shown_photo, shown_seeds
 from deepinside.studio.runs import Runs
 from deepinside.studio.take import File, taken
@@ -95,8 +95,7 @@ async def _body(request: Request, name: str) -> bytes:
     content = bytearray()
     async for part in request.stream():
         content += part
-        if len(content) > MOST_BYTES:
-            raise DeepInsideError(f"{name}: expected a photo of at most {MOST_BYTES >> 20} MB, got a larger file")
+        check_bytes(len(content), name)
     return bytes(content)
 
 

@@ -23,7 +23,7 @@ PAGE = 12  # photos of a page of the list
 
 
 @dataclass(frozen=True)
-class Waiting:
+class RunPhoto:
     """A photo of a run: how much it needs a person, in [0, 1], why, and a row for each of its objects."""
 
     key: int
@@ -55,10 +55,10 @@ class Runs:
         self.folders = tuple(folders)
         for folder in self.folders:
             about_run(folder)
-        self._read: dict[int, dict[int, Waiting]] = {}
+        self._read: dict[int, dict[int, RunPhoto]] = {}
         self._lock = Lock()
 
-    def photos(self, run: int, anew: bool = False) -> dict[int, Waiting]:
+    def photos(self, run: int, anew: bool = False) -> dict[int, RunPhoto]:
         """The photos of a run by key, those that need a person most first, as they were last read, or read `anew`."""
         with self._lock:
             if anew or run not in self._read:
@@ -69,7 +69,7 @@ class Runs:
         """A photo of a run. Raises `DeepInsideError` for one that is not in it, or cannot be read any more."""
         return read(file_of(self.waiting(run, key).rows[0]))
 
-    def waiting(self, run: int, key: int) -> Waiting:
+    def waiting(self, run: int, key: int) -> RunPhoto:
         """A photo of a run by its key. Raises `DeepInsideError` for one that is not in it."""
         found = self.photos(run).get(key)
         if found is None:
@@ -84,7 +84,7 @@ class Runs:
         """Keep what a person says of the object of that number, from 0, in a photo. Raises as `corrections.correct`."""
         return correct(self._folder(run), _object(self.waiting(run, key), number), kind, box)
 
-    def what(self, photo: Waiting, number: int, said: Corrections) -> str | None:
+    def what(self, photo: RunPhoto, number: int, said: Corrections) -> str | None:
         """The kind of what was said of the object of that number, from 0; None for nothing.
 
         Raises `DeepInsideError` for a number of no object.
@@ -98,21 +98,21 @@ class Runs:
         return self.folders[run]
 
 
-def _object(photo: Waiting, number: int) -> Row:
+def _object(photo: RunPhoto, number: int) -> Row:
     objects = photo.objects
     if not 0 <= number < len(objects):
         raise DeepInsideError(f"expected one of the {len(objects)} objects of this photo, got number {number + 1}")
     return objects[number]
 
 
-def _waiting(folder: Path) -> dict[int, Waiting]:
+def _waiting(folder: Path) -> dict[int, RunPhoto]:
     columns = list(dict.fromkeys([*KEPT, *FIGURES]))
     rows = (row for part in part_rows(folder, columns) for row in part)
     found = [_of_rows(photo) for photo in photos_of(rows)]
     return {each.key: each for each in sorted(found, key=lambda each: (-each.need, each.name))}
 
 
-def _of_rows(photo: Sequence[Row]) -> Waiting:
+def _of_rows(photo: Sequence[Row]) -> RunPhoto:
     review = reviewed(photo)
     rows = tuple({name: row[name] for name in KEPT} for row in photo)
-    return Waiting(photo[0]["key"], review.need, "; ".join(review.reasons), rows)
+    return RunPhoto(photo[0]["key"], review.need, "; ".join(review.reasons), rows)

@@ -139,8 +139,11 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self.application(scope, receive, send)
+            return
+        if scope["type"] != "http":  # the page has no other connections, and whoever opens one has shown no password
+            await send({"type": "websocket.close"})
             return
         given = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
         refused = self._refused(scope, given)

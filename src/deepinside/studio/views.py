@@ -17,7 +17,7 @@ from deepinside.core.escape import terminal
 from deepinside.core.results import Detection, Explanation, corners
 from deepinside.explanations.panels import COLORS
 from deepinside.studio.pictures import outlines_of
-from deepinside.studio.runs import Waiting
+from deepinside.studio.runs import RunPhoto
 from deepinside.studio.take import KINDS
 from deepinside.studio.wish import Wish
 
@@ -74,7 +74,7 @@ def objects_table(explanation: Explanation) -> str:
     return html.page(html.table(title, ("object", "confidence", "x0", "y0", "x1", "y1"), rows))
 
 
-def run_view(run: int, photo: Waiting, said: Corrections) -> View:
+def run_view(run: int, photo: RunPhoto, said: Corrections) -> View:
     """A photo of a run, whose boxes can be moved: as they were found, or as somebody has moved them."""
     first = photo.rows[0]
     address = f"studio/run/{run}/{photo.key}"
@@ -104,7 +104,7 @@ def run_view(run: int, photo: Waiting, said: Corrections) -> View:
     }
 
 
-def list_view(photos: Sequence[Waiting], judged: Sequence[bool], chosen: int | None) -> View:
+def list_view(photos: Sequence[RunPhoto], judged: Sequence[bool], chosen: int | None) -> View:
     """A page of the list of a run."""
     return {
         "photos": [

@@ -9,7 +9,16 @@ from functools import cached_property
 from urllib.parse import parse_qsl, urlencode
 
 from deepinside.core.errors import DeepInsideError
-from deepinside.explanations.presets import DEFAULT, AnyLocalizer, imports_of, localizer_of, python_of, with_constants
+from deepinside.explanations.presets import (
+    DEFAULT,
+    AnyLocalizer,
+    constants_of,
+    for_seeing,
+    imports_of,
+    localizer_of,
+    python_of,
+    with_constants,
+)
 from deepinside.networks.classifier import Classifier
 
 SET = "set."  # before the name of a constant in a link
@@ -33,8 +42,8 @@ class Wish:
     @property
     def seeing(self) -> Wish:
         """The wish without what changes outlines alone: what it shows of the map is the same."""
-        alone = getattr(self.localizer, "SEGMENTING", ())
-        return replace(self, constants=tuple(each for each in self.constants if each[0].partition(".")[0] not in alone))
+        left = constants_of(for_seeing(self.localizer))
+        return replace(self, constants=tuple((name, str(value)) for name, value in left.items()))
 
     @property
     def query(self) -> str:
