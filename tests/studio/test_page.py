@@ -187,6 +187,7 @@ def test_a_class_image_forms_and_stops(visit):
     page = visit()
     tab(page, "One class")
     page.wait_for_selector("#class-photos img")  # of the class that is there at first
+    page.locator("input[aria-label*='How many']").first.fill("4")  # so that it takes longer than all of this
     page.click("#make")
     step = "document.querySelector('#class-images figcaption')?.textContent.match(/step (\\d+)/)?.[1]"
     page.wait_for_function(f"{step} > 3")
