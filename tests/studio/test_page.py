@@ -196,8 +196,9 @@ def test_a_class_image_forms_and_stops(visit):
     at = page.evaluate(step)
     page.wait_for_timeout(1500)
     assert page.evaluate(step) == at
+    page.get_by_label("Seed of the first").fill("7")
     page.click("#make")  # the network is free at once
-    page.wait_for_function(f"{step} < {at}")
+    page.locator("#class-images").get_by_text("seed 7: step").wait_for()
     other = visit()
     tab(other, "One class")
     other.click("#make")

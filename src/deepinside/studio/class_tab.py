@@ -32,7 +32,8 @@ def class_tab(desk: Desk, page: gr.Tab) -> None:
     first = desk.models[0]
     names = class_names(desk.classifier(first).labels)
     begun = names[min(1, len(names) - 1)][1] if names else None  # a goldfish, where classes are ImageNet's
-    status = complaints()
+    # What is still on its way when somebody stops may write into the first, and so not over the second.
+    status, note = complaints(), complaints()
     with gr.Row(equal_height=True):
         index = gr.Dropdown(names, value=begun, label="Class", elem_id="drawn-class")
         model = gr.Dropdown(list(desk.models), value=first, label="Network", interactive=len(desk.models) > 1)
@@ -51,14 +52,16 @@ def class_tab(desk: Desk, page: gr.Tab) -> None:
 
     handlers = _Handlers(desk)
     private: dict[str, Any] = {"api_visibility": "private"}
-    making = make.click(
+    # A stopped ascent may pass for one that goes on, and "once" would then take no further click.
+    clicked = make.click(str, None, note, queue=False, trigger_mode="multiple", **private)
+    making = clicked.then(
         handlers.drawn, [index, model, preset, facets, seed], [status, pictures, command, program],
-        concurrency_limit=1, concurrency_id="ascent", show_progress_on=[pictures], **private,
+        concurrency_limit=1, concurrency_id="ascent", show_progress_on=[pictures], trigger_mode="multiple", **private,
     )  # fmt: skip
     # Not with the click: Gradio begins the second event of a click when the first has ended.
     for event in (index.input, page.select):
         event(handlers.excited, [index, model], [status, photos], show_progress_on=[photos], **private)
-    stop.click(stopped, None, status, cancels=[making], queue=False, **private)
+    stop.click(stopped, None, note, cancels=[making], queue=False, **private)
     model.input(handlers.classes_of, model, [status, index], **private)
 
 
