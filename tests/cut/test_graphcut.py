@@ -494,3 +494,11 @@ def test_largest_component_does_not_alias_its_mask():
 def test_options_out_of_their_range_are_errors(options):
     with pytest.raises(DeepInsideError, match=f"CutOptions: expected {next(iter(options))} to be"):
         CutOptions(**options)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_no_costs_at_all_are_cut_without_a_word(kind):
+    nothing = np.zeros((3, 4), kind)
+    cut = minimum_cut(nothing, nothing, nothing[:, 1:], nothing[1:])
+    assert not cut.mask.any()
+    assert cut.energy == 0

@@ -272,12 +272,13 @@ def quantize(
     free = np.isfinite(difference)
     total = float(np.where(free, np.abs(difference), edges).sum(dtype=float))
     largest = float(max(right.max(initial=0), down.max(initial=0)))
-    scale = _power_of_two_below(min(_ratio(TERMINAL_LIMIT, total), _ratio(EDGE_LIMIT, largest)))
+    # In double precision, which holds the scale of costs that are nearly nothing, too.
+    scale = np.float64(_power_of_two_below(min(_ratio(TERMINAL_LIMIT, total), _ratio(EDGE_LIMIT, largest))))
     units_right, units_down = (np.rint(edge * scale).astype(np.int32) for edge in (right, down))
     hold = np.copysign(_edge_sums(units_right, units_down) + 1, difference)
     terminal = np.where(free, np.rint(difference * scale), hold).astype(np.int32)
     base = float(np.minimum(background_cost, foreground_cost).sum(dtype=float))
-    return Capacities(terminal, units_right, units_down, scale, base)
+    return Capacities(terminal, units_right, units_down, float(scale), base)
 
 
 def solve(capacities: Capacities) -> Bool[np.ndarray, "height width"]:
