@@ -1,12 +1,13 @@
 # Everything runs in .venv, made on first use. `make demo` shows the tool, `make test` proves it, `make bench` times it,
 # `make mutants` asks how many mistakes in the formulas the tests would notice, and `make sweep` compares a hundred
 # architectures with plain autograd. `make notebooks` runs the notebooks, `make docs` builds the documentation site,
-# strictly, and `make release-check` the packages, which it installs elsewhere and tries. The tests keep bytecode even
+# strictly, and `make release-check` the packages, which it installs elsewhere and tries. `make web` builds and tests the
+# page of exported networks, which takes Node 20.19 or newer; without it, tests of that page are skipped. The tests keep bytecode even
 # where Python is told to write none: with it, collecting them takes half as long.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench mutants sweep notebooks docs release-check clean
+.PHONY: demo test bench mutants sweep web notebooks docs release-check clean
 
 demo: .venv/installed
 	$(BIN)/deepinside compare photos/rocket.jpg --target missile --out deepinside-out
@@ -29,6 +30,12 @@ mutants: .venv/installed-mutation
 
 sweep: .venv/installed-dev
 	$(BIN)/python tools/sweep.py --out build/sweep.jsonl
+
+PAGE := src/deepinside/portable/page
+web:
+	cd web && npm ci --ignore-scripts --no-audit --no-fund && npm run check && npm test && npm run build
+	rm -rf $(PAGE)
+	cp -r web/dist $(PAGE)
 
 notebooks: .venv/installed-notebooks
 	$(BIN)/python tools/notebooks.py
@@ -59,7 +66,13 @@ release-check: .venv/installed-release
 	$(BIN)/python -m pip install --quiet --editable '.[mutation]'
 	touch $@
 
-.venv/installed-notebooks: .venv/installed
+.venv/installed-PAGE := src/deepinside/portable/page
+web:
+	cd web && npm ci --ignore-scripts --no-audit --no-fund && npm run check && npm test && npm run build
+	rm -rf $(PAGE)
+	cp -r web/dist $(PAGE)
+
+notebooks: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable '.[notebooks]'
 	touch $@
 

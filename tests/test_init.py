@@ -10,7 +10,7 @@ def test_exported_names_are_the_public_surface():
         "At", "Attribution", "Best", "Box", "Classifier", "DeepInsideError", "Detection", "Explanation", "Frame",
         "Labels", "Localizer", "Neuron", "Paper", "Photo", "Reconstruction", "Segmentation", "ascend", "class_image",
         "contrast", "explain", "explain_each", "grad_cam", "gradient", "gradient_times_input", "integrated_gradients",
-        "layer_cam", "load", "read", "reconstruct", "saliency", "smooth_grad",
+        "layer_cam", "load", "read", "reconstruct", "saliency", "smooth_grad", "to_onnx",
     ]  # fmt: skip
 
 

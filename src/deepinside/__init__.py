@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from deepinside.gradients.targets import At, Neuron
     from deepinside.networks.classifier import Classifier
     from deepinside.networks.sources import load
+    from deepinside.portable.export import to_onnx
 
     __version__: str
 
@@ -73,6 +74,7 @@ _HOMES = {
     "reconstruct": "explanations.reconstruct",
     "saliency": "explanations.maps",
     "smooth_grad": "explanations.methods",
+    "to_onnx": "portable.export",
 }
 
 __all__ = [
@@ -107,6 +109,7 @@ __all__ = [
     "reconstruct",
     "saliency",
     "smooth_grad",
+    "to_onnx",
 ]
 
 

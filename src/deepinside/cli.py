@@ -21,6 +21,7 @@ from deepinside.cli_archive import COMMANDS as ARCHIVE_COMMANDS
 from deepinside.cli_archive import judged_of_run
 from deepinside.cli_files import beside, kind_of, together
 from deepinside.cli_options import OUT, RUN, JsonFile, OptionalOut, Out, Photos, among, listed, options
+from deepinside.cli_portable import export_onnx
 from deepinside.cli_shell import (
     Tally,
     classes_of,
@@ -443,6 +444,7 @@ def reproduce(
 
 
 app.command()(serve)
+app.command("export-onnx")(export_onnx)
 
 
 @app.command()

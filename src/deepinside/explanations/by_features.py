@@ -133,7 +133,7 @@ class Best:
         Each round of closer looks is one pass as well, of the crops of all photos. For maps alone nobody looks closer,
         and for one object of a class nobody looks for others.
         """
-        stages = classifier.stages(max(_sizes(classifier, (*self.scales, self.finer))))
+        stages = classifier.stages(max(sizes_of(classifier, (*self.scales, self.finer))))
         with borrowed(classifier.fast, batch[0].images[0].to(classifier.device)) as private:
             loan = _Loan(classifier, private, stages, self.continuity)
             firsts = loan.glances(batch, for_views(choices, 1))
@@ -170,7 +170,7 @@ class Best:
         frame = Frame(photo.width, photo.height, region, width, height)
         images = tuple(
             classifier.view(photo, Frame(photo.width, photo.height, region, wide, high))
-            for high, wide in _sizes(classifier, scales)
+            for high, wide in sizes_of(classifier, scales)
         )
         return Views(photo, frame, images, pixels_of(view(photo, frame, Resampling.BOX)))
 
@@ -310,7 +310,7 @@ class _Loan:
         return glances(self.private, views, classes, self.stages, self.classifier.size, self.how)
 
 
-def _sizes(classifier: Classifier, scales: Sequence[float]) -> list[tuple[int, int]]:
+def sizes_of(classifier: Classifier, scales: Sequence[float]) -> list[tuple[int, int]]:
     """Every size but the network's own is a multiple of 32, which every stage of a network halves evenly."""
 
     def multiple(side: int, scale: float) -> int:

@@ -59,7 +59,7 @@ def as_grid(
     >>> as_grid(torch.zeros(2, 1 + 14 * 14, 384)).shape
     torch.Size([2, 384, 14, 14])
     """
-    grid = find_grid(output.shape, size)
+    grid = find_grid((1, *output.shape[1:]), size)  # a trace has no number for the batch
     if grid is None:
         raise DeepInsideError(
             f"expected a layer with a grid, (batch, channels, rows, columns) or (batch, tokens, channels), got "

@@ -39,7 +39,7 @@ def logits_of(output: object, batch: int) -> Float[Tensor, "batch classes"]:
 
 def _found(output: object, batch: int) -> Tensor:
     by_name = _named(output)
-    several = _tensors(output if by_name is None else by_name)
+    several = tensors_in(output if by_name is None else by_name)
     fitting = [(tensor, table) for tensor in several if (table := _as_table(tensor, batch)) is not None]
     left = [table for _, table in (fitting if len(fitting) < 2 else _scores_among(fitting))]
     if not left:
@@ -73,14 +73,14 @@ def _field(output: object, name: str) -> object:
     return None if type(output) in (tuple, list) else getattr(output, name, None)
 
 
-def _tensors(output: object) -> list[Tensor]:
+def tensors_in(output: object) -> list[Tensor]:
     """The tensors in an output, in order."""
     if isinstance(output, Tensor):
         return [output]
     if isinstance(output, Mapping):
         output = list(output.values())
     if isinstance(output, (tuple, list)):
-        return [tensor for each in output for tensor in _tensors(each)]
+        return [tensor for each in output for tensor in tensors_in(each)]
     return []
 
 

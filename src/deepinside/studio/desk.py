@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 from secrets import token_urlsafe
@@ -18,6 +17,7 @@ from threading import Lock
 
 from deepinside.class_images.references import best_photos
 from deepinside.core.errors import DeepInsideError
+from deepinside.core.examples import packaged_examples
 from deepinside.core.images import Photo, find_photos, pixel_count, read, read_bytes
 from deepinside.core.threads import in_batches
 from deepinside.explanations.explain import BATCH, choice_of, explanation_of, see_each, show
@@ -191,12 +191,6 @@ def check_bytes(count: int, name: str) -> None:
     """Raise `DeepInsideError` for a photo file that is too large."""
     if count > MOST_BYTES:
         raise DeepInsideError(f"{name}: expected a photo of at most {MOST_BYTES >> 20} MB, got a larger file")
-
-
-def packaged_examples() -> dict[str, Path]:
-    """The photos that come with the page, by name."""
-    folder = Path(str(files("deepinside.studio"))) / "examples"
-    return {path.name: path for path in sorted(folder.glob("*.jpg"))}
 
 
 def examples_of(folder: Path, most: int = MOST_EXAMPLES) -> dict[str, Path]:

@@ -1,0 +1,1 @@
+"""A network in one file that explains itself, and a page that shows it: for programs and places without Python."""
