@@ -2,9 +2,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from deepinside import cli_portable
 from deepinside.cli import app
 from deepinside.core.errors import DeepInsideError
+from deepinside.portable import export
 
 TINY = """
 import torch
@@ -62,6 +62,6 @@ def test_mistakes_are_told(command, tmp_path, arguments, told):
 
 
 def test_without_the_extra(command, tmp_path, monkeypatch):
-    monkeypatch.setattr(cli_portable, "find_spec", lambda name: None)
+    monkeypatch.setattr(export, "find_spec", lambda name: None)
     done = command(tmp_path / "tiny.onnx")
     assert "pip install 'deepinside[onnx]'" in str(done.exception)

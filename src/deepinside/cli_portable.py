@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +13,6 @@ from deepinside.cli_options import options
 from deepinside.cli_shell import loaded
 from deepinside.cli_streams import say
 from deepinside.core.errors import DeepInsideError, check_writable
-
-NEEDED = ("onnx", "onnxscript", "onnxruntime")
 
 
 @options
@@ -42,14 +39,13 @@ def export_onnx(
     ] = None,
 ) -> None:
     """One file that gives scores and saliency without Python, checked against PyTorch; and a page that shows it."""
-    if not all(map(find_spec, NEEDED)):
-        raise DeepInsideError("files of ONNX need an extra: pip install 'deepinside[onnx]'")
     if half and int8:
         raise DeepInsideError("expected --half or --int8, got both; leave one of them out")
     from deepinside.core.images import find_photos
-    from deepinside.portable.export import to_onnx
+    from deepinside.portable.export import check_extra, to_onnx
     from deepinside.portable.page import check_page, write_page
 
+    check_extra()
     check_writable(file)
     if page:
         check_page(page)

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import onnx
 import pytest
@@ -8,7 +11,8 @@ from deepinside.core.errors import DeepInsideError
 from deepinside.networks.classifier import Classifier
 from deepinside.portable import check as checks
 from deepinside.portable.about import read_about
-from deepinside.portable.export import to_onnx
+from deepinside.portable.export import NEEDED, WEIGHTS, to_onnx
+from deepinside.portable.weights import PACKINGS
 from portable.networks import Tiny, seeded
 
 
@@ -39,6 +43,28 @@ def test_a_frozen_classifier_keeps_its_fast_form(export):
     fast = classifier.fast
     export(classifier)
     assert classifier.fast is fast
+
+
+def test_the_names_of_weights_are_those_that_are_known():
+    assert set(WEIGHTS) == set(PACKINGS)
+
+
+def test_without_the_extra_everything_else_works():
+    """In a process in which none of its packages can be imported, nor found."""
+    program = f"""
+import sys
+from importlib import util
+found = util.find_spec
+util.find_spec = lambda name, *more: None if name in {NEEDED} else found(name, *more)
+sys.modules.update(dict.fromkeys({NEEDED}))
+from deepinside import *
+try:
+    to_onnx(None, "a.onnx")
+except DeepInsideError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "files of ONNX need an extra: pip install 'deepinside[onnx]'\n"
 
 
 @pytest.mark.parametrize(

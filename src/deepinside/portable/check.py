@@ -26,6 +26,8 @@ from deepinside.core.errors import DeepInsideError, brief
 from deepinside.core.images import Photo
 from deepinside.evaluation.metrics import rank_correlation
 from deepinside.explanations.maps import saliency
+from deepinside.gradients.private import private_view
+from deepinside.gradients.probe import read_logits
 from deepinside.networks.classifier import Classifier
 
 LEAST = 0.99  # of the rank correlation of maps, below which a file is refused
@@ -146,9 +148,6 @@ def _compared(
 
 
 def _logits(classifier: Classifier, pixels: Tensor) -> Float[Tensor, " classes"]:
-    from deepinside.gradients.private import private_view
-    from deepinside.gradients.probe import read_logits
-
     return read_logits(private_view(classifier.network), pixels.double())[0]
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
-
-import onnx
+from typing import TYPE_CHECKING
 
 from deepinside.core.errors import DeepInsideError, check_writable, named
 from deepinside.core.examples import packaged_examples
@@ -16,13 +16,16 @@ from deepinside.explanations.by_features import Best, sizes_of
 from deepinside.gradients.private import independent_copy
 from deepinside.gradients.rectifiers import RULES
 from deepinside.networks.classifier import Classifier, as_classifier
-from deepinside.portable.about import about, write_about
-from deepinside.portable.check import Agreement, check
-from deepinside.portable.graph import combined, translated
-from deepinside.portable.tracing import traced
-from deepinside.portable.weights import PACKINGS, packed
 
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from deepinside.portable.check import Agreement
+
+# What the extra installs. Whatever imports it is imported by the functions below, so that `di` works without.
+NEEDED = ("onnx", "onnxscript", "onnxruntime")
 PIXELS = ("float32", "uint8")
+WEIGHTS = ("float32", "float16", "int8")
 LARGEST = 2**31 - 2**20  # bytes of a file, since its format counts with 31 bits
 
 
@@ -62,9 +65,14 @@ def to_onnx(
 
     Source: Simonyan et al. 2013, Sect. 3.1 and 4.
     """
+    check_extra()
+    from deepinside.portable.about import about, write_about
+    from deepinside.portable.check import check
+    from deepinside.portable.weights import packed
+
     classifier, file = as_classifier(network), Path(file)
     named(rule, RULES, "a rule")
-    named(weights, PACKINGS, "a kind of weights")
+    named(weights, dict.fromkeys(WEIGHTS), "a kind of weights")
     named(pixels, dict.fromkeys(PIXELS), "a kind of pixels")
     if pixels == "uint8" and classifier.channels != 3:
         raise DeepInsideError(f"expected a network of RGB for uint8 pixels, got one of {classifier.channels} channels")
@@ -80,12 +88,21 @@ def to_onnx(
             f"expected a network of less than 2 GB, got {model.ByteSize() / 1e9:.1f}; try int8 weights"
         )
     with atomic_write(file) as part:
-        onnx.save(model, os.fspath(part))
+        part.write_bytes(model.SerializeToString())
         return check(part, said, plain, shown)
 
 
-def _model(classifier: Classifier, rule: str, pixels: str) -> tuple[int, list[tuple[int, int]], onnx.ModelProto]:
+def check_extra() -> None:
+    """Raise `DeepInsideError` where the packages that write and check files are not installed."""
+    if not all(map(find_spec, NEEDED)):
+        raise DeepInsideError("files of ONNX need an extra: pip install 'deepinside[onnx]'")
+
+
+def _model(classifier: Classifier, rule: str, pixels: str) -> tuple[int, list[tuple[int, int]], ModelProto]:
     """How many classes there are, the sizes that the graph takes, and the graph."""
+    from deepinside.portable.graph import combined, translated
+    from deepinside.portable.tracing import traced
+
     localizer = Best()
     sizes = sizes_of(classifier, (*localizer.scales, localizer.finer))
     stages = classifier.stages(max(sizes))
