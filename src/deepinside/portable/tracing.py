@@ -31,7 +31,7 @@ from deepinside.networks.classifier import LINKS, Classifier
 from deepinside.networks.layers import Stages
 from deepinside.portable.operators import PlainMeans, decompositions
 
-TRACED = 3  # pictures of the trace, a number that nothing else in a network has by chance more often than others
+TRACED = 3  # pictures of the trace: several, since PyTorch takes a batch of one for a size that stays
 
 Outputs = dict[str, Tensor]
 
