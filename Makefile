@@ -2,8 +2,8 @@
 # `make mutants` asks how many mistakes in the formulas the tests would notice, and `make sweep` compares a hundred
 # architectures with plain autograd. `make notebooks` runs the notebooks, `make docs` builds the documentation site,
 # strictly, and `make release-check` the packages, which it installs elsewhere and tries. `make web` builds and tests the
-# page of exported networks, which takes Node 20.19 or newer; without it, tests of that page are skipped. The tests keep bytecode even
-# where Python is told to write none: with it, collecting them takes half as long.
+# page of exported networks, which takes Node 20.19 or newer; without it, tests of that page are skipped. The tests keep
+# bytecode even where Python is told to write none: with it, collecting them takes half as long.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -66,13 +66,7 @@ release-check: .venv/installed-release
 	$(BIN)/python -m pip install --quiet --editable '.[mutation]'
 	touch $@
 
-.venv/installed-PAGE := src/deepinside/portable/page
-web:
-	cd web && npm ci --ignore-scripts --no-audit --no-fund && npm run check && npm test && npm run build
-	rm -rf $(PAGE)
-	cp -r web/dist $(PAGE)
-
-notebooks: .venv/installed
+.venv/installed-notebooks: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable '.[notebooks]'
 	touch $@
 
