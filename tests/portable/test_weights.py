@@ -40,6 +40,7 @@ def weights():
         "depthwise": random.normal(size=(128, 1, 3, 3)),
         "dense": random.normal(size=(40, 50)) * np.arange(1, 51),  # columns of very different size
         "bias": random.normal(size=2000),
+        "places": random.normal(size=(1, 20, 60)),
         "little": random.normal(size=(4, 4)),
         "zeros": np.zeros((40, 40)),
     }
@@ -74,6 +75,6 @@ def test_eight_bits_are_within_half_a_step_of_each_channel(weights):
         step = np.abs(weights[name]).max(axis=axes, keepdims=True) / 127
         assert (np.abs(found[name] - weights[name]) <= 0.501 * step).all()
         assert kinds(model)[f"{name}_steps"] == TensorProto.INT8
-    for name in ("depthwise", "bias", "little"):  # too small, or nothing that one scale fits
+    for name in ("depthwise", "bias", "places", "little"):  # too small, or nothing that one scale fits
         np.testing.assert_array_equal(found[name], np.float32(weights[name]))
     np.testing.assert_array_equal(found["zeros"], 0)

@@ -60,7 +60,8 @@ def _eight_bits(values: np.ndarray, name: str) -> tuple[list[TensorProto], NodeP
     if values.ndim < 2 or not np.isfinite(values).all():
         return None
     axis = _channel_axis(values)
-    if values.size // values.shape[axis] < FEWEST:
+    channels = values.shape[axis]
+    if channels == 1 or values.size // channels < FEWEST:  # one scale for all does not fit the places of tokens
         return None
     scale = _scale(values, axis)
     steps = np.rint(values / _along(scale, axis, values.ndim)).astype(np.int8)
