@@ -31,7 +31,7 @@ from deepinside.gradients.probe import read_logits
 from deepinside.networks.classifier import Classifier
 
 LEAST = 0.99  # of the rank correlation of maps, below which a file is refused
-LOUD = 2  # of ONNX Runtime: errors alone, since warnings are about its own business
+ERRORS = 3  # what ONNX Runtime logs: its warnings are about its own business
 ROUNDS = 5  # of each measurement of time, of which the median is told
 
 
@@ -77,7 +77,7 @@ def check(path: Path, said: Mapping[str, Any], classifier: Classifier, photos: S
 
     Raises `DeepInsideError` for a file that is not valid, or whose maps are ordered otherwise than PyTorch's.
     """
-    session = opened(path)
+    session = opened(path, checked=True)
     exact = classifier.around(copy.deepcopy(classifier.network).double())
     found = [_compared(session, said, classifier, exact, photo) for photo in photos]
     errors, own, ranks, scores = (np.array(values) for values in zip(*found, strict=True))
@@ -100,12 +100,16 @@ def check(path: Path, said: Mapping[str, Any], classifier: Classifier, photos: S
     )
 
 
-def opened(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
-    """A file that onnx's checker and ONNX Runtime take; threads as it likes. Raises `DeepInsideError` for another."""
+def opened(path: Path, threads: int = 0, checked: bool = False) -> onnxruntime.InferenceSession:
+    """A file that ONNX Runtime takes, on so many threads, or as many as it likes; checked by onnx's checker as well.
+
+    Raises `DeepInsideError` for another one.
+    """
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = threads, LOUD + 1
+    options.intra_op_num_threads, options.log_severity_level = threads, ERRORS
     try:
-        onnx.checker.check_model(os.fspath(path), full_check=True)
+        if checked:
+            onnx.checker.check_model(os.fspath(path), full_check=True)
         return onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # of libraries that have no common kind of error
         raise DeepInsideError(f"{path}: the exported file is not valid ({brief(error)})") from error
@@ -135,8 +139,7 @@ def _compared(
 ) -> tuple[float, float, float, float]:
     """Of one photo: the file's error, PyTorch's, the rank correlation, and the error of the scores."""
     _, pixels = classifier.whole(photo)
-    with torch.no_grad():
-        logits = _logits(exact, pixels)
+    logits = read_logits(private_view(exact.network), pixels.double())[0]
     target = int(logits.argmax())
     found = run(session, said, pixels, [[target]])
     map = found["saliency"][0, 0]
@@ -145,10 +148,6 @@ def _compared(
     most = float(wanted.max()) or 1.0
     score = np.abs(found["logits"][0] - logits.numpy()).max() / np.abs(logits.numpy()).max()
     return np.abs(map - wanted).max() / most, np.abs(own - wanted).max() / most, rank_correlation(map, wanted), score
-
-
-def _logits(classifier: Classifier, pixels: Tensor) -> Float[Tensor, " classes"]:
-    return read_logits(private_view(classifier.network), pixels.double())[0]
 
 
 def _times(path: Path, said: Mapping[str, Any], classifier: Classifier, pixels: Tensor) -> tuple[float, float]:

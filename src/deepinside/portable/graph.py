@@ -307,10 +307,9 @@ def _inputs(sizes: Sequence[tuple[int, int]], channels: int, takes_bytes: bool) 
     ]
 
 
-def _operator(error: BaseException) -> str:
-    """The operator that an exporter failed on, in its words."""
-    while error.__cause__ is not None:
+def _operator(error: Exception) -> str:
+    """The operator that an exporter failed on, or else what it says."""
+    while isinstance(error.__cause__, Exception):
         error = error.__cause__
     found = re.search(r"aten::?\.?[\w.]+|op='([\w.]+)'", str(error))
-    what = f"ONNX has no counterpart for its operator {found[1] or found[0]}" if found else brief(Exception(str(error)))
-    return what
+    return f"ONNX has no counterpart for its operator {found[1] or found[0]}" if found else brief(error)

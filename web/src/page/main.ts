@@ -28,7 +28,6 @@ async function begin(): Promise<void> {
   worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
   worker.addEventListener("message", ({ data }: MessageEvent<Response>) => answered(data, look));
   worker.addEventListener("error", () => broken("Expected a browser with WebAssembly and module workers, got another one."));
-  serve();
   try {
     const settings = await settingsOf();
     if (settings.title) document.title = byId("title").textContent = settings.title;

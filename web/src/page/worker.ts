@@ -3,7 +3,7 @@
 import { segment, see } from "../localize";
 import { outlinePaths } from "../outlines";
 import { view } from "../resize";
-import type { Found, Network, Picture } from "../types";
+import type { Found, Look, Network, Picture } from "../types";
 import { binary, onWasm, onWebGpu, type Running } from "./engine";
 import { load } from "./load";
 import type { Outlined, Request, Response } from "./protocol";
@@ -69,7 +69,7 @@ async function look(id: number, picture: Picture): Promise<void> {
   const [first] = await network.look([whole(network, picture)]);
   const { logits, probabilities, chosen } = first;
   say({ kind: "looked", id, logits, probabilities, chosen, saliency: first.saliency ?? [] });
-  await objects(id, network, picture);
+  await objects(id, beginning(network, first), picture);
   say({ kind: "done", id });
 }
 
@@ -79,7 +79,7 @@ async function lookFor(id: number, index: number): Promise<void> {
   const network = needed(id);
   const [first] = await network.look([whole(network, photo)], [[index]]);
   say({ kind: "saliency", id, index, saliency: first.saliency?.[0] ?? null });
-  await objects(id, network, photo, [index]);
+  await objects(id, beginning(network, first), photo, [index]);
   say({ kind: "done", id });
 }
 
@@ -94,6 +94,19 @@ async function objects(id: number, network: Network, picture: Picture, classes?:
 
 function outlined(found: Found): Outlined {
   return { box: found.box, confidence: found.confidence, path: outlinePaths(found) };
+}
+
+/** A network that has had its first look already, at what `see` begins with: the whole photo, with the same classes. */
+function beginning(network: Network, first: Look): Network {
+  let given: Look[] | null = [first];
+  return {
+    about: network.about,
+    look: async (pictures, classes) => {
+      const looks = given ?? (await network.look(pictures, classes));
+      given = null;
+      return looks;
+    },
+  };
 }
 
 /** The whole photo at the network's own size. */
